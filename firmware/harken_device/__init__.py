@@ -1,0 +1,1 @@
+"""Harken's device firmware, for MicroPython."""

@@ -1,0 +1,1 @@
+"""Harken's rig: simulated rooms and devices that run the real firmware."""

@@ -1,0 +1,1 @@
+"""Audio signals: Opus, PCM, voice activity. No I/O, no asyncio."""

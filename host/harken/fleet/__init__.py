@@ -1,0 +1,1 @@
+"""The devices the gateway knows."""

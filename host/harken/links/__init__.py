@@ -1,0 +1,1 @@
+"""Live links to devices, one file a dialect."""

@@ -1,0 +1,1 @@
+"""The conversation of one device: session, turns, timeline, playout, tools."""
