@@ -1,0 +1,172 @@
+"""`harken models`: what is in the model store, and bringing more into it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from harken.errors import HarkenError, ModelHashError, ModelMissingError
+from harken_models.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from harken_models.manifest import Archive, Model
+
+    Reporter = Callable[[Archive, int, int], None]
+
+# rich_click leaves the parameter types of these two open.
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")  # pyright: ignore[reportUnknownMemberType]
+_names = click.argument("names", nargs=-1, metavar="[NAME]...")  # pyright: ignore[reportUnknownMemberType]
+
+
+@click.group()
+def models() -> None:
+    """Pull, list and verify the models that Harken runs."""
+
+
+@models.command("list")
+@_as_json
+def list_models(as_json: bool) -> None:
+    """Show every model, its licence, its size and whether it is in the store."""
+    store = Store()
+    rows = [_row(store, model) for model in store.manifest.models.values()]
+    if as_json:
+        click.echo(json.dumps({"store": str(store.root), "models": rows}, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "what it is", "licence", "MB", "state", title=str(store.root))
+    table.columns[0].no_wrap = True
+    for row in rows:
+        size = f"{row['size'] / 1e6:.1f}"
+        table.add_row(row["name"], row["about"], row["licence"], size, row["state"])
+    Console().print(table)
+
+
+@models.command()
+@_names
+@_as_json
+def pull(names: tuple[str, ...], as_json: bool) -> None:
+    """Bring models into the store: all of them, or those named.
+
+    What is there already costs a look; what was cut off goes on where it stopped.
+    """
+    store = Store()
+    wanted = names or tuple(store.manifest.models)
+    try:
+        with _reporter(quiet=as_json) as report:
+            pulled = store.pull(wanted, report)
+    except HarkenError as error:
+        if not as_json:
+            raise
+        failure = {"code": error.code, "message": error.args[0], "hint": error.hint}
+        click.echo(json.dumps({"store": str(store.root), "error": failure}, indent=2))
+        sys.exit(1)
+    if as_json:
+        rows = [_row(store, store.manifest.model(name)) for name in wanted]
+        click.echo(
+            json.dumps({"store": str(store.root), "pulled": pulled, "models": rows}, indent=2)
+        )
+        return
+    click.echo(f"pulled {', '.join(pulled)}" if pulled else "everything is there")
+
+
+@models.command()
+@_names
+@_as_json
+def verify(names: tuple[str, ...], as_json: bool) -> None:
+    """Rehash the files of the models in the store, or of those named.
+
+    Fails if a file differs from the manifest, or if a model that was named is not there.
+    """
+    store = Store()
+    states = {name: store.verify(name) for name in names or store.manifest.models}
+    damaged = [name for name, state in states.items() if state == "damaged"]
+    missing = [name for name in names if states[name] == "missing"]
+    if as_json:
+        click.echo(json.dumps({"store": str(store.root), "models": states}, indent=2))
+        sys.exit(1 if damaged or missing else 0)
+    for name, state in states.items():
+        click.echo(f"{name}: {state}")
+    again = f"run `harken models pull {' '.join(damaged or missing)}`"
+    if damaged:
+        raise ModelHashError(f"damaged: {', '.join(damaged)}", hint=again)
+    if missing:
+        raise ModelMissingError(f"not in the store: {', '.join(missing)}", hint=again)
+
+
+def _row(store: Store, model: Model) -> dict[str, Any]:
+    """A model as JSON."""
+    archive = store.manifest.archive_of(model)
+    return {
+        "name": model.name,
+        "task": model.task,
+        "about": model.about,
+        "licence": model.licence,
+        "size": model.size,
+        "source": archive.source,
+        "sha256": {file.name: file.sha256 for file in model.files},
+        "state": store.state(model),
+    }
+
+
+@contextmanager
+def _reporter(*, quiet: bool) -> Generator[Reporter]:
+    """Shows bytes as they come: a bar on a terminal, a line now and then elsewhere, on stderr."""
+    if quiet:
+        yield lambda _archive, _done, _size: None
+    elif sys.stderr.isatty():
+        with _bars() as report:
+            yield report
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bars() -> Generator[Reporter]:
+    """One bar an archive."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, Any] = {}
+
+        def report(archive: Archive, done: int, size: int) -> None:
+            if archive.file not in tasks:
+                tasks[archive.file] = progress.add_task(archive.package or archive.file, total=size)
+            progress.update(tasks[archive.file], completed=done)
+
+        yield report
+
+
+def _lines() -> Reporter:
+    """A line at the start of each archive, at every quarter, and at its end."""
+    told: dict[str, int] = {}
+
+    def report(archive: Archive, done: int, size: int) -> None:
+        quarter = 4 * done // max(size, 1)
+        if told.get(archive.file, -1) < quarter:
+            told[archive.file] = quarter
+            click.echo(f"{archive.source}: {done / 1e6:.1f} of {size / 1e6:.1f} MB", err=True)
+
+    return report
