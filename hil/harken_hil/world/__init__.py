@@ -1,0 +1,10 @@
+"""The simulated world: rooms, the people who talk in them, and the device's own loudspeaker.
+
+Everything here is computed, nothing recorded: a room is a shoebox by the image-source method, a
+talker is a clip heard through that room, and what the device plays comes back into its microphone.
+"""
+
+from harken_hil.world.room import Place, Room, quiet_room
+from harken_hil.world.world import Utterance, World
+
+__all__ = ["Place", "Room", "Utterance", "World", "quiet_room"]

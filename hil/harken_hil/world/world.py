@@ -1,0 +1,212 @@
+"""What one device hears: people in a room, a noise floor, and its own loudspeaker."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.signal import fftconvolve  # type: ignore[import-untyped]
+
+from harken.errors import RigError
+from harken_hil.world.room import RATE, Place, Response, Room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from harken_hil.speech import Clip
+
+BLOCK = 160
+FULL_SCALE = 32_768
+# Peaks below this (-50 dBFS) are silence: the residue of a codec, not something a person hears.
+SILENCE_PEAK = 104
+# The longest echo path that is simulated; what is left of it after this is below the noise floor.
+_COUPLING_TAPS = 640
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A clip as the device's microphone gets it: the truth that marks are compared with.
+
+    Attributes:
+        text: what is said; empty where nobody knows.
+        start: device sample at which the clip begins to arrive.
+        onset: device sample of the first speech sample.
+        end: device sample just after the last speech sample, reverberation not counted.
+    """
+
+    text: str
+    start: int
+    onset: int
+    end: int
+
+
+@dataclass(slots=True)
+class _Sound:
+    start: int
+    samples: NDArray[np.float32]
+
+    def mix_into(self, block: NDArray[np.float32], position: int) -> None:
+        first = max(self.start, position)
+        last = min(self.start + len(self.samples), position + len(block))
+        if first < last:
+            block[first - position : last - position] += self.samples[
+                first - self.start : last - self.start
+            ]
+
+
+@dataclass(slots=True)
+class World:
+    """The sound at one device's microphone, made block by block as its clock runs.
+
+    It is the microphone source of a simulated board: every block is asked for once, in order,
+    together with what the loudspeaker plays during it.
+
+    Attributes:
+        room: where everything happens.
+        noise_dbfs: level of the noise floor.
+        coupling_db: the loudspeaker's direct sound at the microphone, relative to what is played.
+        seed: of the noise; the same world twice gives the same samples.
+    """
+
+    room: Room
+    noise_dbfs: float = -72.0
+    coupling_db: float = -26.0
+    seed: int = 1
+    position: int = field(default=0, init=False)
+    utterances: list[Utterance] = field(default_factory=list[Utterance], init=False)
+    _sounds: list[_Sound] = field(default_factory=list[_Sound], init=False)
+    _responses: dict[Place, Response] = field(default_factory=dict[Place, Response], init=False)
+    _noise: np.random.Generator = field(init=False)
+    _coupling: NDArray[np.float64] = field(init=False)
+    _played: NDArray[np.float64] = field(init=False)
+    _audible: int | None = field(default=None, init=False)
+    _moved: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._noise = np.random.default_rng(self.seed)
+        taps = self.room.response(self.room.loudspeaker).taps[:_COUPLING_TAPS]
+        self._coupling = taps * 10 ** (self.coupling_db / 20)
+        self._played = np.zeros(len(self._coupling) - 1)
+
+    def speak(
+        self, clip: Clip, at: int, *, place: Place | None = None, level_dbfs: float = -26.0
+    ) -> Utterance:
+        """Let somebody say `clip`.
+
+        Args:
+            clip: what is said.
+            at: device sample at which its first sample reaches the microphone.
+            place: where the talker stands; the room's own talker unless given.
+            level_dbfs: RMS level of the direct speech at the microphone.
+
+        Raises:
+            RigError: `at` has already passed, or the talker would stand outside the room.
+        """
+        if at < self.position:
+            raise RigError(
+                f"sample {at} has passed: the world is at {self.position}",
+                hint="speak at or after the world's position",
+            )
+        response = self._response(self.room.talker if place is None else place)
+        speech = clip.samples[clip.onset : clip.end].astype(np.float64)
+        gain = 10 ** (level_dbfs / 20) * FULL_SCALE / max(1.0, float(np.sqrt(np.mean(speech**2))))
+        heard = fftconvolve(clip.samples * gain, response.taps)[response.delay :]
+        self._sounds.append(_Sound(at, heard.astype(np.float32)))
+        utterance = Utterance(clip.text, at, at + clip.onset, at + clip.end)
+        self.utterances.append(utterance)
+        return utterance
+
+    def block(self, n: int, played: NDArray[np.int16]) -> NDArray[np.int16]:
+        """The microphone's next block.
+
+        Args:
+            n: its number; it begins at device sample `160 n`.
+            played: int16 [160], what the loudspeaker plays during it.
+
+        Returns:
+            int16 [160], 16 kHz.
+
+        Raises:
+            RigError: a block was left out or asked for twice.
+        """
+        if n * BLOCK != self.position:
+            raise RigError(f"block {n} was asked for, the world is at {self.position // BLOCK}")
+        mixed = self._floor()
+        for sound in self._sounds:
+            sound.mix_into(mixed, self.position)
+        mixed += self._echo(played)
+        loud = np.flatnonzero(np.abs(played.astype(np.int32)) >= SILENCE_PEAK)
+        if len(loud):
+            self._audible = self.position + int(loud[-1])
+        self.position += BLOCK
+        self._sounds = [s for s in self._sounds if s.start + len(s.samples) > self.position]
+        self._moved.set()
+        return np.clip(np.rint(mixed), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+    async def reached(self, sample: int, *, within_s: float) -> None:
+        """Wait until the world's clock has reached `sample`.
+
+        Raises:
+            RigError: the device's clock did not get there in time.
+        """
+        await self._until(lambda: self.position >= sample, within_s, f"device sample {sample}")
+
+    async def heard(self, after: int, *, within_s: float) -> int:
+        """Wait until the loudspeaker plays something after sample `after`.
+
+        Returns:
+            A device sample near the beginning of it.
+
+        Raises:
+            RigError: nothing is heard in time.
+        """
+        await self._until(
+            lambda: self._audible is not None and self._audible > after,
+            within_s,
+            "anything from the loudspeaker",
+        )
+        assert self._audible is not None
+        return self._audible
+
+    async def hushed(self, samples: int, *, within_s: float) -> None:
+        """Wait until the loudspeaker has been silent for `samples`.
+
+        Raises:
+            RigError: it is still playing when the time is over.
+        """
+        await self._until(
+            lambda: self.position - (self._audible or 0) >= samples,
+            within_s,
+            "the loudspeaker to fall silent",
+        )
+
+    async def _until(self, true: Callable[[], bool], within_s: float, what: str) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                while not true():
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            raise RigError(
+                f"waited {within_s:g} s in vain for {what} (the device's clock is at "
+                f"{self.position / RATE:.2f} s)",
+                hint="the device's log and the gateway's log in the run's directory say more",
+            ) from None
+
+    def _response(self, place: Place) -> Response:
+        if place not in self._responses:
+            self._responses[place] = self.room.response(place)
+        return self._responses[place]
+
+    def _floor(self) -> NDArray[np.float32]:
+        rms = 10 ** (self.noise_dbfs / 20) * FULL_SCALE
+        return self._noise.standard_normal(BLOCK, dtype=np.float32) * np.float32(rms)
+
+    def _echo(self, played: NDArray[np.int16]) -> NDArray[np.float32]:
+        recent = np.concatenate([self._played, played.astype(np.float64)])
+        self._played = recent[BLOCK:]
+        return np.convolve(recent, self._coupling, "valid").astype(np.float32)
