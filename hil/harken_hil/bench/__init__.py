@@ -1,0 +1,1 @@
+"""Figures, each measured beside its rival and its floor in the same run."""

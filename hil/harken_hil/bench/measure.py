@@ -1,0 +1,242 @@
+"""Ratios on a noisy machine.
+
+Ours, the rival and the floor (the least that the machine itself takes) are run in turn, round
+after round, each round in another order. A round in which the floor fails says something of the
+machine and nothing of us: it is thrown away. What is reported is the median over the rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from harken.errors import RigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["BenchOptions", "BenchResult", "Figure", "Goal", "Samples", "figure", "interleave"]
+
+MIN_ROUNDS: Final = 5
+_ATTEMPTS_PER_ROUND: Final = 3
+
+Side = Literal["ours", "rival", "floor"]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """How to measure.
+
+    Attributes:
+        rounds: good rounds wanted, at least 5.
+        settings: what `--set name=value` gave, for benches that take more.
+    """
+
+    rounds: int = MIN_ROUNDS
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def number(self, name: str, default: float) -> float:
+        """The number given for a name, or its default.
+
+        Raises:
+            RigError: what was given is no number.
+        """
+        given = self.settings.get(name)
+        if given is None:
+            return default
+        try:
+            return float(given)
+        except ValueError:
+            raise RigError(f"--set {name}={given} is not a number") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What each side gave in the good rounds, in order.
+
+    Attributes:
+        ours, rival, floor: one value a round; empty where there is no such side.
+        discarded: rounds thrown away because the floor failed.
+    """
+
+    ours: tuple[float, ...]
+    rival: tuple[float, ...] = ()
+    floor: tuple[float, ...] = ()
+    discarded: int = 0
+
+    def ratio(self, of: Side = "ours", to: Side = "rival") -> float:
+        """Median over the rounds of one side over another in the same round."""
+        pairs = zip(getattr(self, of), getattr(self, to), strict=True)
+        return statistics.median(one / other for one, other in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What the value or the ratio must reach, e.g. `Goal("ratio", "<=", 1.1)`."""
+
+    of: Literal["ratio", "figure"]
+    sign: Literal["<=", ">=", "=="]
+    limit: float
+
+    def met(self, value: float) -> bool:
+        """Whether a value reaches it."""
+        if self.sign == "<=":
+            return value <= self.limit
+        return value >= self.limit if self.sign == ">=" else value == self.limit
+
+    def __str__(self) -> str:
+        return f"{self.of} {self.sign} {self.limit:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of a benchmark.
+
+    Attributes:
+        name: what was measured.
+        unit: of `figure`, `rival` and `floor`.
+        figure: ours, the median over the rounds.
+        rival: the other implementation's, if there is one.
+        floor: the least the machine itself takes, if there is one.
+        ratio: ours over the rival's, or over the floor where there is no rival.
+        goal: what was to be reached.
+        met: whether it was.
+        rounds, discarded: good rounds, and those whose floor failed.
+        rival_name, floor_name: what these are.
+        detail: more that was counted.
+    """
+
+    name: str
+    unit: str
+    figure: float
+    rival: float | None
+    floor: float | None
+    ratio: float | None
+    goal: str
+    met: bool
+    rounds: int = 1
+    discarded: int = 0
+    rival_name: str = ""
+    floor_name: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """All figures of one benchmark."""
+
+    bench: str
+    figures: tuple[Figure, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether every goal was reached."""
+        return all(figure.met for figure in self.figures)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for `--json`."""
+        return {"bench": self.bench, "met": self.met, "figures": [asdict(f) for f in self.figures]}
+
+
+def interleave(
+    *,
+    ours: Callable[[], float],
+    rival: Callable[[], float] | None = None,
+    floor: Callable[[], float] | None = None,
+    floor_holds: Callable[[float], bool] | None = None,
+    rounds: int = MIN_ROUNDS,
+) -> Samples:
+    """Run the sides in turn, in another order each round.
+
+    Args:
+        ours: runs our side once and returns its figure.
+        rival: the same for the other implementation, if there is one.
+        floor: the same for the least that the machine takes, if there is such a thing.
+        floor_holds: whether a floor's figure is what it should be; else the round is thrown away.
+            A floor that raises `RigError` has failed as well.
+        rounds: good rounds wanted.
+
+    Raises:
+        RigError: after three times as many rounds there are still not enough good ones.
+    """
+    sides: dict[Side, Callable[[], float]] = {"ours": ours}
+    if rival is not None:
+        sides["rival"] = rival
+    if floor is not None:
+        sides["floor"] = floor
+    wanted = max(rounds, MIN_ROUNDS)
+    good: list[dict[Side, float]] = []
+    attempts = 0
+    while len(good) < wanted:
+        if attempts == _ATTEMPTS_PER_ROUND * wanted:
+            raise RigError(
+                f"the floor failed in {attempts - len(good)} of {attempts} rounds:"
+                " the machine is too busy to measure on",
+                hint="run it again when less else is running",
+            )
+        found = _one_round(sides, attempts, floor_holds)
+        attempts += 1
+        if found is not None:
+            good.append(found)
+    values = {side: tuple(found[side] for found in good) for side in sides}
+    return Samples(
+        values["ours"], values.get("rival", ()), values.get("floor", ()), attempts - wanted
+    )
+
+
+def _one_round(
+    sides: Mapping[Side, Callable[[], float]],
+    turn: int,
+    floor_holds: Callable[[float], bool] | None,
+) -> dict[Side, float] | None:
+    order = list(sides)
+    shift = turn % len(order)
+    found: dict[Side, float] = {}
+    for side in order[shift:] + order[:shift]:
+        try:
+            found[side] = sides[side]()
+        except RigError:
+            if side != "floor":
+                raise
+            return None
+    if "floor" in found and floor_holds is not None and not floor_holds(found["floor"]):
+        return None
+    return found
+
+
+def figure(
+    name: str,
+    unit: str,
+    samples: Samples,
+    goal: Goal,
+    *,
+    rival_name: str = "",
+    floor_name: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> Figure:
+    """The line that the samples of one measurement make."""
+    ratio: float | None = None
+    if samples.rival:
+        ratio = samples.ratio()
+    elif samples.floor:
+        ratio = samples.ratio(to="floor")
+    ours = statistics.median(samples.ours)
+    judged = ours if goal.of == "figure" else ratio
+    if judged is None:
+        raise RigError(f"{name}: a goal for a ratio needs a rival or a floor")
+    return Figure(
+        name=name,
+        unit=unit,
+        figure=ours,
+        rival=statistics.median(samples.rival) if samples.rival else None,
+        floor=statistics.median(samples.floor) if samples.floor else None,
+        ratio=ratio,
+        goal=str(goal),
+        met=goal.met(judged),
+        rounds=len(samples.ours),
+        discarded=samples.discarded,
+        rival_name=rival_name,
+        floor_name=floor_name,
+        detail=detail or {},
+    )
