@@ -31,14 +31,16 @@ _COMMON = (
 )
 _MPY = (
     "-fpic",
-    "-fvisibility=hidden",
     # Jump tables and the checked functions of the C library need relocations a `.mpy` lacks.
     "-fno-jump-tables",
     "-U_FORTIFY_SOURCE",
     "-DNO_QSTR",
     "-DMICROPY_ENABLE_DYNRUNTIME",
 )
-_SHARED = ("-fPIC", "-fno-stack-protector", "-fvisibility=hidden")
+_SHARED = ("-fPIC", "-fno-stack-protector")
+_RUNTIME = "native/glue/runtime.c"
+# The glue is compiled without: `mpy_ld.py` reaches zeroed variables only where they are visible.
+_HIDDEN = ("-fvisibility=hidden",)
 
 
 def lay_out(tree: Path, module: Module) -> None:
@@ -75,10 +77,10 @@ def build_mpy(tree: Path, module: Module, architecture: Architecture) -> Path:
         "-I.",
         "-isystem",
         upstream,
-        "-Inative/glue",
+        *listed.includes,
     ]
-    runtime = "native/glue/runtime.c"
-    objects = _compile(tree, architecture, module, listed, [*listed.glue, runtime], flags)
+    jobs = [*((path, ()) for path in (*listed.glue, _RUNTIME)), *_plain_jobs(module, listed)]
+    objects = _compile(tree, architecture, architecture.name, jobs, flags)
     joined = f"{architecture.name}/{module.name}.o"
     run(_partial_link(architecture, joined, objects), cwd=tree)
     built = f"{architecture.name}/{module.name}.mpy"
@@ -105,36 +107,37 @@ def build_shared(tree: Path, module: Module) -> Path:
     """
     listed = source_list(module, tree)
     (tree / "shared").mkdir(exist_ok=True)
-    objects = _compile(
-        tree, X64, module, listed, [], [*_COMMON, *_SHARED, *module.flags], folder="shared"
-    )
+    flags = [*_COMMON, *_SHARED, *module.flags, *listed.includes]
+    objects = _compile(tree, X64, "shared", _plain_jobs(module, listed), flags)
     built = f"shared/{module.shared}"
-    strict = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-z,defs", "-Wl,-z,relro,-z,now", "-s")
-    run(["gcc", "-shared", f"-Wl,-soname,{module.shared}", *strict, "-o", built, *objects], cwd=tree)
+    linker = ("--gc-sections", "--build-id=none", "-z,defs", "-z,relro", "-z,now")
+    options = [f"-Wl,{option}" for option in (*linker, f"-soname,{module.shared}")]
+    run([X64.compiler, "-shared", *options, "-s", "-o", built, *objects], cwd=tree)
     return tree / built
 
 
 def _compile(
     tree: Path,
     architecture: Architecture,
-    module: Module,
-    listed: SourceList,
-    extra: Sequence[str],
+    folder: str,
+    jobs: Sequence[tuple[str, tuple[str, ...]]],
     flags: Sequence[str],
-    folder: str = "",
 ) -> list[str]:
-    includes = [f"-I{path}" for path in listed.includes]
-    own = [(path, ()) for path in [*extra, *listed.portable]]
-    theirs = [(path, module.third_party_flags) for path in listed.third_party]
+    """Compile each (source, its own flags) and return the objects in the same order."""
 
     def one(job: tuple[str, tuple[str, ...]]) -> str:
-        path, more = job
-        target = f"{folder or architecture.name}/{path.replace('/', '_').removesuffix('.c')}.o"
-        run(
-            [architecture.compiler, *flags, *more, *includes, "-c", path, "-o", target],
-            cwd=tree,
-        )
+        source, own = job
+        target = f"{folder}/{source.replace('/', '_').removesuffix('.c')}.o"
+        run([architecture.compiler, *flags, *own, "-c", source, "-o", target], cwd=tree)
         return target
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(one, [*own, *theirs]))
+        return list(pool.map(one, jobs))
+
+
+def _plain_jobs(module: Module, listed: SourceList) -> list[tuple[str, tuple[str, ...]]]:
+    """The sources that know nothing of MicroPython."""
+    return [
+        *((path, _HIDDEN) for path in listed.portable),
+        *((path, (*_HIDDEN, *module.third_party_flags)) for path in listed.third_party),
+    ]

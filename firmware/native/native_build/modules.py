@@ -80,6 +80,7 @@ class SourceList:
     portable: list[str]
     third_party: list[str]
     includes: list[str]
+    """As compiler flags."""
 
 
 def source_list(module: Module, tree: Path) -> SourceList:
@@ -96,7 +97,7 @@ def source_list(module: Module, tree: Path) -> SourceList:
         upstream = module.third_party.folder
         third_party = _opus_sources(tree, upstream)
         includes += [f"{upstream}/{name}" for name in _OPUS_INCLUDES]
-    return SourceList([f"{folder}/module.c"], portable, third_party, includes)
+    return SourceList([f"{folder}/module.c"], portable, third_party, [f"-I{path}" for path in includes])
 
 
 def _opus_sources(tree: Path, upstream: str) -> list[str]:

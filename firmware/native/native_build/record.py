@@ -44,9 +44,7 @@ def save(built: dict[str, bytes], compilers: dict[str, str]) -> None:
         path = ROOT / name
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, data)
-        record["files"][name] = FileRecord(
-            bytes=len(data), sha256=hashlib.sha256(data).hexdigest()
-        )
+        record["files"][name] = FileRecord(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     record["compilers"].update(compilers)
     record["sources"] = {
         source.archive: source.sha256 for source in (sources.MICROPYTHON, sources.OPUS)

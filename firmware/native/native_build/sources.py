@@ -151,5 +151,7 @@ def _mirror(source: Source) -> str:
 
 def find_mirror(text: str) -> str | None:
     """The first plain Debian archive (not security, not another distribution) in an APT list."""
-    urls: list[str] = re.findall(r"^(?:URIs:|deb(?:-src)?(?: \[[^\]]*\])?)\s+(\S+)", text, re.MULTILINE)
+    urls: list[str] = re.findall(
+        r"^(?:URIs:|deb(?:-src)?(?: \[[^\]]*\])?)\s+(\S+)", text, re.MULTILINE
+    )
     return next((url for url in urls if url.rstrip("/").endswith("/debian")), None)
