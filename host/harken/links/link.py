@@ -132,9 +132,7 @@ class Goodbye:
     """The device ends the conversation."""
 
 
-Uplink = (
-    Wake | ListenStart | ListenStop | Text | Abort | Playout | Marks | ToolReply | Goodbye
-)
+Uplink = Wake | ListenStart | ListenStop | Text | Abort | Playout | Marks | ToolReply | Goodbye
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +207,30 @@ class LinkCounters:
     refused: dict[str, int] = field(default_factory=dict[str, int])
 
 
+class Receiver(Protocol):
+    """Takes what a device sends the moment it arrives, in the order it was sent.
+
+    Its methods run in the loop's own call stack, once per message, and must return at once.
+    """
+
+    def on_frame(self, frame: AudioFrame) -> None:
+        """Audio from the device."""
+        ...
+
+    def on_event(self, event: Uplink) -> None:
+        """Anything else from the device."""
+        ...
+
+    def on_closed(self, reason: str) -> None:
+        """The link is closed, and nothing more comes; called once."""
+        ...
+
+
 class Link(Protocol):
     """One live connection of a device, whatever its dialect.
+
+    What comes up is taken either by a `Receiver`, which spares a queue and a task wake-up per
+    frame and keeps audio and events in order, or by the two iterators.
 
     Queues are bounded: audio up holds two seconds and drops the oldest; events up hold 64, and a
     device that exceeds that is cut off; what is sent down waits in a bounded buffer, and a device
@@ -235,6 +255,10 @@ class Link(Protocol):
     @property
     def counters(self) -> LinkCounters:
         """What happened on this link so far."""
+        ...
+
+    def attach(self, receiver: Receiver) -> None:
+        """Hand everything to `receiver` from now on, what is queued first; once, for good."""
         ...
 
     def frames(self) -> AsyncIterator[AudioFrame]:
