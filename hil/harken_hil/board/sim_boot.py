@@ -1,0 +1,51 @@
+"""What MicroPython runs when a simulated board is switched on: mount the flash, start `main`.
+
+Runs in MicroPython, never in CPython. The flash is one LittleFS 2 image, a file of this machine.
+"""
+
+import os
+import sys
+
+import vfs
+from micropython import const
+
+_BLOCK = const(4096)
+_COUNT_BLOCKS = const(4)
+_BLOCK_SIZE = const(5)
+_ERASE = const(6)
+
+
+class FlashImage:
+    """A MicroPython block device over a file."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "r+b")
+        self._blocks = self._file.seek(0, 2) // _BLOCK
+
+    def readblocks(self, block: int, buffer: bytearray, offset: int = 0) -> None:
+        """Fill `buffer` from `offset` in `block`."""
+        self._file.seek(block * _BLOCK + offset)
+        self._file.readinto(buffer)
+
+    def writeblocks(self, block: int, buffer: bytes, offset: int = 0) -> None:
+        """Program `buffer` at `offset` in `block`."""
+        self._file.seek(block * _BLOCK + offset)
+        self._file.write(buffer)
+
+    def ioctl(self, operation: int, argument: int) -> int:
+        """Geometry and erase, as `vfs.AbstractBlockDev` asks for them."""
+        if operation == _COUNT_BLOCKS:
+            return self._blocks
+        if operation == _BLOCK_SIZE:
+            return _BLOCK
+        if operation == _ERASE:
+            self.writeblocks(argument, b"\xff" * _BLOCK)
+        return 0
+
+
+vfs.mount(vfs.VfsLfs2(FlashImage(os.getenv("HARKEN_SIM_FLASH"))), "/flash")
+os.chdir("/flash")
+sys.path[:] = ["/flash", ".frozen"]
+sys.modules.pop("__main__", None)
+
+import main  # noqa: E402, F401
