@@ -6,7 +6,8 @@ import importlib
 import json
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-import rich_click as click
+import click
+from rich_click import RichCommand
 
 from harken_hil.bench.measure import MIN_ROUNDS, BenchOptions, BenchResult, Figure
 
@@ -39,6 +40,7 @@ def load_bench(name: str) -> Bench:
 
 
 @click.command(
+    cls=RichCommand,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="  \n".join(f"`{name}`: {what}" for name, (_, what) in BENCHES.items()),
 )

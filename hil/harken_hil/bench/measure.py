@@ -67,7 +67,8 @@ class Samples:
 
     def ratio(self, of: Side = "ours", to: Side = "rival") -> float:
         """Median over the rounds of one side over another in the same round."""
-        pairs = zip(getattr(self, of), getattr(self, to), strict=True)
+        values = {"ours": self.ours, "rival": self.rival, "floor": self.floor}
+        pairs = zip(values[of], values[to], strict=True)
         return statistics.median(one / other for one, other in pairs)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from harken.errors import AudioError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from typing_extensions import Buffer
 
 __all__ = ["MAX_PACKET", "RATES", "Decoder", "Encoder", "libopus_version", "packet_ms"]
 

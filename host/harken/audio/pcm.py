@@ -14,9 +14,8 @@ import numpy as np
 from harken.errors import AudioError
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
-
     from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 __all__ = ["Resampler", "level_dbfs", "rms"]
 
@@ -31,7 +30,7 @@ _PASS_BAND: Final = 0.93
 
 def rms(pcm: Buffer) -> float:
     """Root mean square of the samples as a share of full scale, 0 to 1; 0 for no samples."""
-    samples = np.frombuffer(pcm, np.int16).astype(np.float32)
+    samples = np.frombuffer(memoryview(pcm), np.int16).astype(np.float32)
     if samples.size == 0:
         return 0.0
     return float(math.sqrt(np.dot(samples, samples) / samples.size) / 32_768)
@@ -99,7 +98,7 @@ class Resampler:
         """Take the next block of any length; returns what can be put out by now."""
         if self._up == self._down:
             return bytes(pcm)
-        return self._run(np.frombuffer(pcm, np.int16).astype(np.float32))
+        return self._run(np.frombuffer(memoryview(pcm), np.int16).astype(np.float32))
 
     def flush(self) -> bytes:
         """The end of the stream: what was still held. The resampler is then as new."""
@@ -123,4 +122,5 @@ class Resampler:
             return b""
         windows = np.lib.stride_tricks.sliding_window_view(held, self._taps)[starts]
         mixed = np.einsum("nk,nk->n", windows, self._kernels[phases])
-        return np.clip(np.rint(mixed), -32_768, 32_767).astype(np.int16).tobytes()
+        out: NDArray[np.int16] = np.clip(np.rint(mixed), -32_768, 32_767).astype(np.int16)
+        return out.tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -11,8 +12,10 @@ import numpy as np
 from harken.errors import ModelFormatError, ModelMissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
     from pathlib import Path
+
+    from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 __all__ = ["RATE", "WINDOW", "WINDOW_MS", "Endpointer", "SileroVad", "VoiceEvent"]
 
@@ -25,8 +28,9 @@ _CONTEXT: Final = 64
 
 
 @lru_cache(maxsize=4)
-def _session(path: str) -> Any:  # onnxruntime ships no types
-    import onnxruntime  # type: ignore[import-untyped,unused-ignore]
+def _session(path: str) -> Any:
+    # It ships no types.
+    onnxruntime: Any = importlib.import_module("onnxruntime")
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -88,10 +92,11 @@ class SileroVad:
         data = self._pending + bytes(pcm)
         whole = len(data) // (2 * WINDOW)
         self._pending = data[2 * WINDOW * whole :]
-        samples = np.frombuffer(data, np.int16, whole * WINDOW).astype(np.float32) / 32_768
+        samples = np.frombuffer(data, np.int16, whole * WINDOW).astype(np.float32)
+        samples /= np.float32(32_768)
         return [self._judge(window) for window in samples.reshape(whole, WINDOW)]
 
-    def _judge(self, window: np.ndarray[Any, np.dtype[np.float32]]) -> float:
+    def _judge(self, window: NDArray[np.float32]) -> float:
         self._input[0, :_CONTEXT] = self._input[0, -_CONTEXT:]
         self._input[0, _CONTEXT:] = window
         probability, self._state = self._model.run(

@@ -10,7 +10,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Final
 
-import rich_click as click
+import click
+from rich_click import RichCommand, RichGroup
 
 from harken import __version__
 from harken.errors import HarkenError
@@ -45,7 +46,7 @@ EXIT_STATUS: Final[dict[str, int]] = {
 """Code of an error family -> exit status of the process."""
 
 
-class _Commands(click.RichGroup):
+class _Commands(RichGroup):
     """Lists the commands of the table and imports the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -58,7 +59,7 @@ class _Commands(click.RichGroup):
     ) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return click.RichCommand(cmd_name, help=COMMANDS[cmd_name][1])
+        return RichCommand(name=cmd_name, help=COMMANDS[cmd_name][1])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import rich_click as click
+import click
+from rich_click import RichGroup
 
 from harken.config import load
 from harken.config.load import keys
@@ -22,7 +23,7 @@ _file_option = click.option(
 _json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=RichGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def config() -> None:
     """Show and check settings, and where they come from."""
 

@@ -11,7 +11,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -70,7 +70,9 @@ class Loaded:
 def _unwrap(annotation: msgspec.inspect.Type) -> tuple[msgspec.inspect.Type, str, bool]:
     meaning, secret = "", False
     while isinstance(annotation, msgspec.inspect.Metadata):
-        schema, extra = annotation.extra_json_schema or {}, annotation.extra or {}
+        # msgspec leaves the types of what these hold open.
+        schema = cast("dict[str, Any]", annotation.extra_json_schema or {})
+        extra = cast("dict[str, Any]", annotation.extra or {})
         meaning = meaning or str(schema.get("description", ""))
         secret = secret or bool(extra.get("secret"))
         annotation = annotation.type
@@ -189,7 +191,7 @@ def _flatten(
         if name in known:
             yield name, value, origin, True
         elif isinstance(value, dict) and any(key.startswith(f"{name}.") for key in known):
-            yield from _flatten(value, f"{name}.", origin, known)
+            yield from _flatten(cast("dict[str, Any]", value), f"{name}.", origin, known)
         else:
             raise _unknown(name, origin, known)
 
