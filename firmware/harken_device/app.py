@@ -1,0 +1,473 @@
+"""The device's state machine. Nothing else decides what the device does.
+
+idle ──wake, button──> listening ──speech ends──> thinking ──answer begins──> speaking ──> idle
+  └─ the link is down: connecting ──link up──> listening          (or listening: `follow_up`)
+
+Wake word or button while thinking or speaking: silence at once, then listening. `updating` is
+entered by nobody but an update and left by a reboot.
+"""
+
+import asyncio
+from time import ticks_diff, ticks_ms
+
+from micropython import const
+
+from harken_device import protocol, tools, watchdog
+from harken_device.errors import ConfigError, printable
+from harken_device.net.link import Link
+from harken_device.net.stream import deadline_in, left
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from harken_device.config import Config
+
+IDLE = const(0)
+CONNECTING = const(1)
+LISTENING = const(2)
+THINKING = const(3)
+SPEAKING = const(4)
+UPDATING = const(5)
+STATES = ("idle", "connecting", "listening", "thinking", "speaking", "updating")
+
+# What `engine.hop` reports.
+_WAKE = const(2)
+_SPEECH = const(4)
+_SPEECH_END = const(8)
+_PACKET = const(16)
+_HEARD = const(32)
+_DRAINED = const(64)
+_RARE = const(2 | 4 | 8 | 32 | 64)
+
+_CONNECTING_MS = const(10_000)
+_THINKING_MS = const(30_000)
+_SILENT_ANSWER_MS = const(30_000)  # speaking, and the gateway sends nothing
+_DRAIN_MS = const(3000)  # beyond what is buffered
+_REPORT_MS = const(200)
+_ERROR_SHOWN_MS = const(2000)
+_CONTROL_MS = const(10)
+_AUDIO_MS = const(1)
+
+# Red, green, blue by state; idle shows the colour that the owner chose.
+_COLOURS = ((0, 0, 0), (40, 0, 60), (0, 80, 0), (70, 50, 0), (0, 40, 90), (60, 60, 60))
+_ERROR_COLOUR = (90, 0, 0)
+
+
+class App:
+    """Owns the conversation.
+
+    Args:
+        hal: the board.
+        config: the owner's settings.
+        engine: microphone, wake word, speech end, Opus and loudspeaker (`audio/engine.py`).
+
+    Attributes:
+        state: one of `IDLE` .. `UPDATING`.
+        link: the connection to the gateway.
+        refused_audio: packets that came out of turn or that the engine did not take.
+    """
+
+    def __init__(self, hal: "Any", config: "Config", engine: "Any") -> None:
+        self._hal = hal
+        self._config = config
+        self._engine = engine
+        self._dog = watchdog.Watchdog(hal.watchdog.feed)
+        self.link = Link(hal, config, self, self._dog)
+        self._tools = tools.Server(
+            tools.device_tools(self._status, self._set_volume, self._set_colour)
+        )
+        self.state = IDLE
+        self.refused_audio = 0
+        self._by_button = config.text("listen") == "button"
+        self._deadline = ticks_ms()  # of the state, where it has one
+        self._word = ""  # that began this conversation; "" for the button
+        self._spoke = False  # speech began in this listening
+        self._ends_turns = False  # the gateway leaves the end of the turn to us
+        self._marked = False  # the gateway wants marks
+        self._reported = False  # the gateway wants playout reports
+        self._report_at = ticks_ms()
+        self._aborted = False  # what still comes of the old answer is ignored
+        self._draining = False  # the answer is complete, the loudspeaker is not done
+        self._last_packet = 0  # sample counter at the last packet for the gateway
+        self._button = False
+        self._error_until: int | None = None
+        self._unsaved = False
+        self._colour = config.colour("led")
+        self._shown: tuple[int, int, int] | None = None
+        engine.volume = config.number("volume")
+
+    # ------------------------------------------------------------------ loops
+
+    async def run(self) -> None:
+        """Run until the board is switched off.
+
+        Raises:
+            Exception: whatever ended one of the loops; the board should be reset.
+        """
+        self._show()
+        self._hal.mark("state", self._engine.now, STATES[self.state])
+        loops = (
+            asyncio.create_task(self._audio()),
+            asyncio.create_task(self.link.run()),
+        )
+        try:
+            while not any(loop.done() for loop in loops):
+                self._control()
+                await asyncio.sleep_ms(_CONTROL_MS)
+            for loop in loops:
+                if loop.done():
+                    await loop
+        finally:
+            for loop in loops:
+                loop.cancel()
+
+    async def _audio(self) -> None:
+        """The only path that runs for every frame; it allocates nothing."""
+        engine, uplink, dog = self._engine, self.link.uplink, self._dog
+        while True:
+            flags = engine.hop()
+            if not flags:
+                await asyncio.sleep_ms(_AUDIO_MS)
+                continue
+            dog.beat(watchdog.AUDIO)
+            if flags & _PACKET:
+                uplink.put(engine.packet, engine.packet_length, engine.packet_timestamp_ms)
+                self._last_packet = engine.now
+            if flags & _RARE:
+                self._heard(flags)
+            await asyncio.sleep_ms(0)
+
+    def _control(self) -> None:
+        """What is looked at a hundred times a second."""
+        pressed = self._hal.button.pressed()
+        if pressed and not self._button:
+            self._on_button()
+        self._button = pressed
+        now = ticks_ms()
+        if self._error_until is not None and ticks_diff(now, self._error_until) > 0:
+            self._error_until = None
+            self._show()
+        if self.state == SPEAKING and self._reported:
+            self._report(now)
+        if self.state != IDLE and self.state != UPDATING and left(self._deadline) <= 0:
+            self._too_late()
+        if self._unsaved and self.state == IDLE:
+            self._save()
+        self._dog.check()
+
+    def _report(self, now: int) -> None:
+        if ticks_diff(now, self._report_at) >= _REPORT_MS:
+            self._report_at = now
+            engine = self._engine
+            self.link.report_playout(engine.played_ms, engine.buffered_ms, engine.late)
+
+    # ------------------------------------------------------------------ what the engine heard
+
+    def _heard(self, flags: int) -> None:
+        engine = self._engine
+        if flags & _SPEECH and self.state in (LISTENING, CONNECTING):
+            self._hal.mark("speech", engine.now, None)
+            if not self._spoke and self.state == LISTENING:
+                self._deadline = deadline_in(self._config.number("longest_listen_ms"))
+            self._spoke = True
+        if flags & _SPEECH_END:
+            self._on_speech_end()
+        if flags & _HEARD:
+            self._hal.mark("heard", engine.heard_sample, None)
+            self._send_marks({"heard_first": engine.heard_sample})
+        if flags & _DRAINED and self._draining:
+            self._answer_over()
+        if flags & _WAKE:
+            self._hal.mark("wake", engine.now, engine.wake_word)
+            if not self._by_button:
+                self._attend(engine.wake_word)
+
+    def _on_button(self) -> None:
+        self._hal.mark("button", self._engine.now, None)
+        if self.state == LISTENING:
+            self._stop_listening(self._spoke)
+        else:
+            self._attend("")
+
+    def _attend(self, word: str) -> None:
+        """The user wants us: by wake word, or by button where `word` is empty."""
+        if self.state in (LISTENING, CONNECTING, UPDATING):
+            return
+        if self.state in (THINKING, SPEAKING):
+            self._abort("wake_word_detected" if word else "button")
+        self._word = word
+        self._spoke = False
+        self.link.awake = True
+        self._engine.listen(self._config.number("preroll_ms") if word else 0)
+        if self.link.up:
+            self._start_listening()
+        else:
+            self.link.want()
+            self._enter(CONNECTING, _CONNECTING_MS)
+
+    def _start_listening(self) -> None:
+        """Say so before the audio that already waits."""
+        link = self.link
+        if self._word:
+            link.send(protocol.listen_detect(link.session_id, self._word), True)
+        link.send(protocol.listen_start(link.session_id), True)
+        self._hal.mark("listen", self._engine.now, "start")
+        if self._spoke:
+            self._enter(LISTENING, self._config.number("longest_listen_ms"))
+        else:
+            self._enter(LISTENING, self._config.number("no_speech_ms"))
+
+    def _on_speech_end(self) -> None:
+        engine = self._engine
+        self._hal.mark("speech_end", engine.speech_end_sample, None)
+        if self.state == LISTENING and self._ends_turns:
+            self._stop_listening(True)
+
+    def _stop_listening(self, speech: bool) -> None:
+        engine, link = self._engine, self.link
+        engine.unlisten()
+        self._aborted = False
+        link.send(protocol.listen_stop(link.session_id, speech if self._ends_turns else None))
+        self._hal.mark("listen", engine.now, "stop")
+        if not speech:
+            self._rest()
+            return
+        self._send_marks(
+            {
+                "speech_end": engine.speech_end_sample,
+                "device_endpoint": engine.endpoint_sample,
+                "uplink_last": self._last_packet,
+            }
+        )
+        self._enter(THINKING, _THINKING_MS)
+
+    def _send_marks(self, samples: "dict[str, int]") -> None:
+        if self._marked and self.link.up:
+            link = self.link
+            link.send(protocol.marks(link.session_id, self._engine.now, samples))
+
+    # ------------------------------------------------------------------ states
+
+    def _enter(self, state: int, within_ms: int) -> None:
+        self._deadline = deadline_in(within_ms)
+        if state != self.state:
+            self.state = state
+            self._hal.mark("state", self._engine.now, STATES[state])
+            self._show()
+
+    def _rest(self) -> None:
+        """Back to idle, the conversation is over."""
+        self._draining = False
+        self.link.awake = False
+        self._enter(IDLE, 0)
+        self.link.release()
+
+    def _fail(self, why: str) -> None:
+        """Back to idle, and show that it did not work."""
+        self._hal.log("app: " + why)
+        self._hal.mark("error", self._engine.now, why)
+        self._engine.unlisten()
+        if self.state == SPEAKING:
+            self._engine.answer_drop()
+        if not self.link.up:
+            self.link.uplink.clear()
+        self._error_until = deadline_in(_ERROR_SHOWN_MS)
+        self._rest()
+        self._show()
+
+    def _too_late(self) -> None:
+        """The state has outlived its deadline."""
+        if self.state == CONNECTING:
+            self._fail("the gateway cannot be reached")
+        elif self.state == LISTENING:
+            self._stop_listening(self._spoke)
+        elif self.state == THINKING:
+            self._fail("the gateway does not answer")
+        elif self._draining:
+            self._answer_over()
+        else:
+            self._fail("the answer stopped half-way")
+
+    def _show(self) -> None:
+        if self._error_until is not None:
+            colour = _ERROR_COLOUR
+        elif self.state == IDLE:
+            colour = self._colour
+        else:
+            colour = _COLOURS[self.state]
+        if colour != self._shown:
+            self._shown = colour
+            self._hal.leds.set(colour[0], colour[1], colour[2])
+
+    # ------------------------------------------------------------------ answers
+
+    def _abort(self, reason: str) -> None:
+        """The user interrupts: silence first, then tell."""
+        engine, link = self._engine, self.link
+        if self.state == SPEAKING:
+            engine.answer_drop()
+        self._draining = False
+        self._hal.mark("abort", engine.now, reason)
+        if self.state == SPEAKING:
+            self._report_end()
+        if link.up:
+            link.send(protocol.abort(link.session_id, reason))
+        self._aborted = True
+
+    def _report_end(self) -> None:
+        if self._reported and self.link.up:
+            link, engine = self.link, self._engine
+            link.send(protocol.playout(link.session_id, engine.played_ms, 0, engine.late, True))
+
+    def _begin_answer(self) -> None:
+        if self._aborted or (self.state == LISTENING and self._ends_turns):
+            return
+        if self.state == LISTENING:
+            self._engine.unlisten()
+        self._draining = False
+        self._engine.answer_begin()
+        self._report_at = ticks_ms()
+        self.link.awake = True
+        self._enter(SPEAKING, _SILENT_ANSWER_MS)
+
+    def _end_answer(self, drop: bool) -> None:
+        """The gateway has said all it will."""
+        self._aborted = False
+        if self.state == THINKING:
+            self._rest()
+        elif self.state == SPEAKING:
+            self._draining = True
+            if drop:
+                self._engine.answer_drop()
+                self._answer_over()
+            else:
+                self._engine.answer_end()
+                self._deadline = deadline_in(self._engine.buffered_ms + _DRAIN_MS)
+
+    def _answer_over(self) -> None:
+        """The loudspeaker is silent again."""
+        self._hal.mark("drained", self._engine.now, None)
+        self._report_end()
+        self._draining = False
+        if self._config.flag("follow_up") and self.link.up:
+            self._word = ""
+            self._spoke = False
+            self._engine.listen(0)
+            self._start_listening()
+        else:
+            self._rest()
+
+    # ------------------------------------------------------------------ what the link tells
+
+    def now(self) -> int:
+        """The device's sample counter."""
+        sample: int = self._engine.now
+        return sample
+
+    def link_up(self, hello: protocol.ServerHello) -> None:
+        """The gateway has greeted."""
+        self._ends_turns = "endpoint" in hello.features
+        self._marked = "marks" in hello.features
+        self._reported = "playout" in hello.features
+        self._aborted = False
+        self._engine.configure(hello.frame_ms)
+        self._hal.mark("link", self._engine.now, "up")
+        self._hal.slots.confirm()
+        if self.state == CONNECTING:
+            self._start_listening()
+
+    def link_down(self) -> None:
+        """The connection is gone."""
+        self._hal.mark("link", self._engine.now, "down")
+        if self.state in (LISTENING, THINKING):
+            self._fail("the connection was lost")
+        elif self.state == SPEAKING and not self._draining:
+            self._end_answer(False)  # what has come is played to its end
+
+    def audio(self, buffer: bytearray, offset: int, length: int) -> None:
+        """One Opus packet of the answer."""
+        if self.state != SPEAKING or self._draining or self._aborted:
+            self.refused_audio += 1
+            return
+        self._deadline = deadline_in(_SILENT_ANSWER_MS)
+        if not self._engine.answer_packet(buffer, offset, length):
+            self.refused_audio += 1
+
+    def message(self, message: "protocol.Message") -> None:
+        """One parsed message of the gateway."""
+        kind = message["type"]
+        if kind == "tts":
+            self._on_tts(message)
+        elif kind == "stt":
+            self._on_stt(message["text"])
+        elif kind == "mcp":
+            reply = self._tools.answer(message["payload"])
+            if reply is not None:
+                self.link.send(protocol.mcp(self.link.session_id, reply))
+        elif kind == "alert":
+            self._hal.log("gateway: " + printable(message["status"] + ": " + message["message"]))
+        elif kind == "system":
+            self._on_system(message["command"])
+
+    def _on_tts(self, message: "protocol.Message") -> None:
+        state = message["state"]
+        if state == "start":
+            self._hal.mark("tts", self._engine.now, "start")
+            self._begin_answer()
+        elif state == "sentence_start" and not self._aborted:
+            self._hal.mark("sentence", self._engine.now, printable(message.get("text") or ""))
+        elif state == "stop":
+            self._hal.mark("tts", self._engine.now, "stop")
+            self._end_answer(protocol.cancelled(message))
+
+    def _on_stt(self, text: str) -> None:
+        self._hal.mark("stt", self._engine.now, printable(text))
+        self._aborted = False
+        if text and self.state == LISTENING and not self._ends_turns:
+            # The gateway found the end of the turn.
+            self._engine.unlisten()
+            self._enter(THINKING, _THINKING_MS)
+
+    def _on_system(self, command: str) -> None:
+        self._hal.log("gateway: system " + printable(command))
+        if command == "reboot":
+            if self._unsaved:
+                self._save()
+            self._hal.reset()
+
+    # ------------------------------------------------------------------ tools
+
+    def _status(self) -> "dict[str, Any]":
+        import gc
+
+        return {
+            "audio_speaker": {"volume": self._engine.volume},
+            "led": {"color": self._colour},
+            "network": {"type": "wifi", "connected": self.link.up},
+            "state": STATES[self.state],
+            "memory_free": gc.mem_free(),
+        }
+
+    def _set_volume(self, volume: int) -> None:
+        self._engine.volume = volume
+        self._hal.mark("volume", self._engine.now, volume)
+        self._keep("volume", volume)
+
+    def _set_colour(self, red: int, green: int, blue: int) -> None:
+        self._colour = (red, green, blue)
+        self._keep("led", [red, green, blue])
+        self._show()
+
+    def _keep(self, name: str, value: object) -> None:
+        try:
+            self._unsaved = self._config.set(name, value) or self._unsaved
+        except ConfigError as error:
+            self._hal.log("app: " + str(error))
+
+    def _save(self) -> None:
+        self._unsaved = False
+        try:
+            self._config.save()
+        except OSError as error:
+            self._hal.log("app: cannot save settings: %s" % error)

@@ -1,0 +1,425 @@
+"""A WebSocket client (RFC 6455) for a device.
+
+Nothing here waits once it is open: `poll` takes what the network has, `send` hands over what it
+takes. Binary messages in one frame, and everything sent, go through without heap allocation.
+"""
+
+import os
+from time import ticks_diff, ticks_ms
+
+from micropython import RingIO, const
+
+from harken_device.errors import NetError, WebSocketError
+from harken_device.net import http
+from harken_device.net.stream import Address, Stream, Trust, left
+
+try:
+    from harken_core import mask
+except ImportError:  # a board without the native core
+
+    def mask(buffer: bytearray, offset: int, length: int, key: bytearray) -> None:
+        """WebSocket masking in place."""
+        for i in range(length):
+            buffer[offset + i] ^= key[i & 3]
+
+
+NOTHING = const(0)
+TEXT = const(1)
+BINARY = const(2)
+_CONTINUATION = const(0)
+_CLOSE = const(8)
+_PING = const(9)
+_PONG = const(10)
+_MORE = const(-1)  # bytes are missing
+_AGAIN = const(-2)  # a frame that is no message was taken
+
+HEADROOM = const(8)  # bytes that `send` needs free before the payload
+LARGEST_BINARY = const(4096)
+LARGEST_TEXT = const(16_384)
+
+_LARGEST_CONTROL = const(125)
+_STALL_MS = const(10_000)
+_MOST_FRAMES = const(32)  # that are no message, taken by one `poll`
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+class _Keys:
+    """Masking keys: AES in counter mode under a key of the chip's entropy, four to a block."""
+
+    def __init__(self) -> None:
+        import cryptolib
+
+        self._cipher = cryptolib.aes(os.urandom(16), 1)
+        self._counter = bytearray(os.urandom(16))
+        self._pad = bytearray(16)
+        self._used = 16
+        self.key = bytearray(4)
+
+    def fresh(self) -> bytearray:
+        """A key never used before; overwritten by the next call."""
+        if self._used == 16:
+            self._used = 0
+            for i in range(16):
+                self._counter[i] = (self._counter[i] + 1) & 255
+                if self._counter[i]:
+                    break
+            self._cipher.encrypt(self._counter, self._pad)
+        for i in range(4):
+            self.key[i] = self._pad[self._used + i]
+        self._used += 4
+        return self.key
+
+
+def _accept_of(key: bytes) -> str:
+    import hashlib
+    from binascii import b2a_base64
+
+    return b2a_base64(hashlib.sha1(key + _GUID).digest()).strip().decode()
+
+
+class WebSocket:
+    """One connection to a server.
+
+    Attributes:
+        payload: where `poll` left a binary message.
+        length: bytes of it.
+        text: the text message that `poll` took.
+        heard_at: `ticks_ms()` when bytes last came in.
+    """
+
+    def __init__(self) -> None:
+        self._stream = Stream()
+        self._keys = _Keys()
+        self._ring = RingIO(LARGEST_BINARY + HEADROOM)
+        self._room = LARGEST_BINARY + HEADROOM
+        self.payload = bytearray(LARGEST_BINARY)
+        self.length = 0
+        self.text = ""
+        self.heard_at = ticks_ms()
+        # Receiving: the frame whose payload is awaited, and the message it continues.
+        self._head = bytearray(2)
+        self._in_payload = False
+        self._wide = False  # the two bytes awaited are an extended length
+        self._opcode = 0
+        self._final = False
+        self._length = 0
+        self._message = 0
+        self._parts = bytearray()
+        self._began = 0
+        # Sending: the frame under way, and the control frame that waits for it.
+        self._out: bytearray | None = None
+        self._out_at = 0
+        self._out_left = 0
+        self._out_since = 0
+        self._control = bytearray(HEADROOM + _LARGEST_CONTROL)
+        self._control_length = 0
+        self._control_opcode = 0
+        self._closing = False
+
+    async def open(
+        self, url: str, headers: "list[tuple[str, str]]", trust: Trust, deadline: int
+    ) -> None:
+        """Connect and upgrade.
+
+        Args:
+            url: `ws://` or `wss://`.
+            headers: sent with the upgrade.
+            trust: whom a `wss` connection believes.
+            deadline: of `deadline_in`.
+
+        Raises:
+            NetError: no connection, or not in time.
+            WebSocketError: the server does not upgrade; `code` is the HTTP status.
+        """
+        from binascii import b2a_base64
+
+        address = Address(url)
+        await self._stream.open(address, trust, deadline)
+        key = b2a_base64(os.urandom(16)).strip()
+        own = [
+            ("Host", address.authority),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", key.decode()),
+            ("Sec-WebSocket-Version", "13"),
+        ]
+        request = http.head("GET " + address.path + " HTTP/1.1", own + headers)
+        await self._stream.write_all(request, deadline)
+        status, answer = await http.read_head(self._stream, deadline)
+        if status != 101:
+            raise WebSocketError("the gateway answers %d instead of upgrading" % status, status)
+        if (
+            answer.get("upgrade", "").lower() != "websocket"
+            or answer.get("sec-websocket-accept") != _accept_of(key)
+        ):
+            raise WebSocketError("the upgrade is not a WebSocket's", 1002)
+        self.heard_at = ticks_ms()
+
+    # ------------------------------------------------------------------ receiving
+
+    def poll(self) -> int:
+        """Take one message, if one is complete: `TEXT`, `BINARY` or `NOTHING`.
+
+        Also sends on what waits. Call it until it returns `NOTHING`.
+
+        Raises:
+            WebSocketError: the connection is closed, broken or breaks the protocol. A close frame
+                that says why has been handed to the network; nothing but `close` may follow.
+        """
+        try:
+            self.flush()
+            frames = 0
+            while frames < _MOST_FRAMES:
+                kind = self._step()
+                if kind >= 0:
+                    return kind
+                if kind == _AGAIN:
+                    frames += 1
+                elif not self._fill():
+                    break
+            return NOTHING
+        except WebSocketError as error:
+            self._tell(error.code)
+            raise
+        except NetError as error:
+            raise WebSocketError(str(error))
+
+    def _fill(self) -> bool:
+        free = self._room - self._ring.any()
+        count = self._stream.readinto(self.payload, min(free, LARGEST_BINARY))
+        if count > 0:
+            self._ring.write(self.payload, 0, count)
+            self.heard_at = ticks_ms()
+            return True
+        if count < 0:
+            raise WebSocketError("the gateway hung up without a close")
+        if self._amid() and ticks_diff(ticks_ms(), self._began) > _STALL_MS:
+            raise WebSocketError("the gateway stalls within a message", 1008)
+        return False
+
+    def _amid(self) -> bool:
+        return self._in_payload or self._wide or self._ring.any() > 0
+
+    def _step(self) -> int:
+        """Go on by one header or payload; `_MORE` where its bytes have not come yet."""
+        if self._in_payload:
+            return self._take_payload()
+        if self._ring.any() < 2:
+            if not self._amid():
+                self._began = ticks_ms()
+            return _MORE
+        self._ring.readinto(self._head, 2)
+        if self._wide:
+            self._wide = False
+            self._length = self._head[0] << 8 | self._head[1]
+            if self._length < 126:
+                raise WebSocketError("a length in more bytes than it needs", 1002)
+        else:
+            self._open_frame(self._head[0], self._head[1])
+            if self._wide:
+                return _AGAIN
+        self._check_size()
+        self._in_payload = True
+        return self._take_payload()
+
+    def _open_frame(self, first: int, second: int) -> None:
+        opcode = first & 15
+        self._final = first >= 128
+        if first & 0x70:
+            raise WebSocketError("reserved bits are set", 1002)
+        if second & 128:
+            raise WebSocketError("a server must not mask", 1002)
+        if opcode >= _CLOSE:
+            if opcode > _PONG or not self._final or second > _LARGEST_CONTROL:
+                raise WebSocketError("a control frame that is none", 1002)
+        elif opcode > BINARY or (opcode == _CONTINUATION) == (self._message == 0):
+            raise WebSocketError("a frame out of order", 1002)
+        if second == 127:
+            raise WebSocketError("a message is too big", 1009)
+        self._opcode = opcode
+        self._wide = second == 126
+        self._length = second
+
+    def _check_size(self) -> None:
+        if self._opcode >= _CLOSE:
+            return
+        if self._opcode != _CONTINUATION:
+            self._message = self._opcode
+        largest = LARGEST_TEXT if self._message == TEXT else LARGEST_BINARY
+        if self._length + len(self._parts) > largest:
+            raise WebSocketError("a message is too big", 1009)
+
+    def _take_payload(self) -> int:
+        whole = self._opcode >= _CLOSE or (
+            self._final and self._opcode != _CONTINUATION and self._length <= LARGEST_BINARY
+        )
+        if not whole:
+            return self._take_part()
+        if self._ring.any() < self._length:
+            return _MORE
+        if self._length:
+            self._ring.readinto(self.payload, self._length)
+        self._in_payload = False
+        self._began = ticks_ms()
+        if self._opcode >= _CLOSE:
+            self._obey()
+            return _AGAIN
+        self.length = self._length
+        return self._finish(self.payload)
+
+    def _take_part(self) -> int:
+        """A long text, or a fragment: gathered in memory that is allocated for it."""
+        count = min(self._ring.any(), self._length, LARGEST_BINARY)
+        if count:
+            self._ring.readinto(self.payload, count)
+            self._parts.extend(memoryview(self.payload)[:count])
+            self._length -= count
+        if self._length:
+            return _MORE
+        self._in_payload = False
+        if not self._final:
+            return _AGAIN
+        parts = self._parts
+        self._parts = bytearray()
+        self.length = len(parts)
+        if self._message == BINARY:
+            self.payload[: self.length] = parts
+        return self._finish(parts)
+
+    def _finish(self, buffer: bytearray) -> int:
+        kind = self._message
+        self._message = 0
+        if kind == TEXT:
+            try:
+                self.text = str(memoryview(buffer)[: self.length], "utf-8")
+            except UnicodeError:
+                raise WebSocketError("a text that is not UTF-8", 1007)
+        return kind
+
+    def _obey(self) -> None:
+        """A control frame lies in `payload`."""
+        length = self._length
+        if self._opcode == _CLOSE:
+            code = self.payload[0] << 8 | self.payload[1] if length >= 2 else 1005
+            raise WebSocketError("the gateway closed: %d" % code, code)
+        # Of several pings the last is answered (RFC 6455 section 5.5.3); a close goes before.
+        if self._opcode == _PING and self._control_opcode != _CLOSE:
+            for i in range(length):
+                self._control[HEADROOM + i] = self.payload[i]
+            self._control_length = length
+            self._control_opcode = _PONG
+
+    # ------------------------------------------------------------------ sending
+
+    def ready(self) -> bool:
+        """`send` may be called: nothing is under way."""
+        return self._out is None and not self._control_opcode and not self._closing
+
+    def send(self, opcode: int, buffer: bytearray, start: int, length: int) -> None:
+        """Send one message in one frame; only while `ready()`.
+
+        Args:
+            opcode: `TEXT` or `BINARY`.
+            buffer: masked in place and read from until `ready()` again.
+            start: where the payload begins, at least `HEADROOM`.
+            length: bytes of payload, at most 65,535.
+
+        Raises:
+            WebSocketError: the connection broke.
+        """
+        try:
+            self._begin(opcode, buffer, start, length)
+            self.flush()
+        except WebSocketError:
+            raise
+        except NetError as error:
+            raise WebSocketError(str(error))
+
+    def send_text(self, text: str) -> None:
+        """Send a text message; only while `ready()`. Allocates.
+
+        Raises:
+            WebSocketError: the connection broke.
+        """
+        data = text.encode()
+        self.send(TEXT, bytearray(HEADROOM) + data, HEADROOM, len(data))
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        if not self._control_opcode:
+            self._control_length = 0
+            self._control_opcode = _PING
+
+    def _begin(self, opcode: int, buffer: bytearray, start: int, length: int) -> None:
+        key = self._keys.fresh()
+        mask(buffer, start, length, key)
+        for i in range(4):
+            buffer[start - 4 + i] = key[i]
+        at = start - 6
+        if length < 126:
+            buffer[at + 1] = 128 | length
+        else:
+            buffer[at] = length >> 8
+            buffer[at + 1] = length & 255
+            at -= 2
+            buffer[at + 1] = 128 | 126
+        buffer[at] = 128 | opcode
+        self._out = buffer
+        self._out_at = at
+        self._out_left = start + length - at
+        self._out_since = ticks_ms()
+
+    def flush(self) -> None:
+        """Send on what is under way, then a waiting control frame.
+
+        Raises:
+            NetError: the connection broke.
+            WebSocketError: the gateway has not read for ten seconds.
+        """
+        while True:
+            if self._out is None:
+                if not self._control_opcode:
+                    return
+                self._begin(self._control_opcode, self._control, HEADROOM, self._control_length)
+                self._control_opcode = 0
+            count = self._stream.write(self._out, self._out_at, self._out_left)
+            self._out_at += count
+            self._out_left -= count
+            if self._out_left:
+                if ticks_diff(ticks_ms(), self._out_since) > _STALL_MS:
+                    raise WebSocketError("the gateway does not read", 1008)
+                return
+            self._out = None
+
+    def _tell(self, code: int) -> None:
+        """Say why this ends, as far as the network takes it at once."""
+        if self._closing:
+            return
+        self._closing = True
+        # 1005 and 1006 mean that no code was sent and must not be sent (section 7.4.1).
+        plain = code if 1000 <= code < 5000 and code not in (1005, 1006) else 1000
+        self._control[HEADROOM] = plain >> 8
+        self._control[HEADROOM + 1] = plain & 255
+        self._control_length = 2
+        self._control_opcode = _CLOSE
+        try:
+            self.flush()
+        except NetError:
+            pass
+
+    async def shut(self, deadline: int) -> None:
+        """Close in order: say so, and give the gateway until `deadline` to answer."""
+        import asyncio
+
+        self._tell(1000)
+        try:
+            while left(deadline) > 0:
+                self.poll()
+                await asyncio.sleep_ms(5)
+        except WebSocketError:
+            pass
+        self.close()
+
+    def close(self) -> None:
+        """Close at once; safe to call twice."""
+        self._stream.close()
