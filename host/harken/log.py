@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from harken.errors import HarkenError, printable
+from harken.errors import HarkenError, StartError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
+    from pathlib import Path
 
     from harken.config import LogSettings
 
-__all__ = ["bound", "bound_names", "setup"]
+__all__ = ["TurnLog", "bound", "bound_names", "setup"]
 
 _NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 _NAMES: ContextVar[Mapping[str, str]] = ContextVar("harken_log_names", default=_NO_NAMES)
@@ -125,3 +128,43 @@ def setup(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("harken").setLevel(settings.level.upper())
+
+
+class TurnLog:
+    """A file that gets one JSON line for each turn, in the order they ended.
+
+    It holds what people said, so that only its owner may read it. Lines are written by a thread
+    of its own; a process that is killed loses at most the line being written.
+
+    Args:
+        path: appended to; made, with its folder, where it is missing.
+
+    Raises:
+        StartError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise StartError(
+                f"the turn log {path} cannot be written: {error.strerror}",
+                hint="name another file with --turns or log.turns",
+            ) from error
+        self._writer = ThreadPoolExecutor(1, "turn log")
+
+    def write(self, turn: bytes) -> None:
+        """Add a turn, JSON without a line end; returns at once."""
+        self._writer.submit(self._append, turn + b"\n")
+
+    def _append(self, line: bytes) -> None:
+        try:
+            os.write(self._file, line)
+        except OSError:
+            logging.getLogger(__name__).exception("a turn could not be written down")
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self._writer.shutdown()
+        os.close(self._file)

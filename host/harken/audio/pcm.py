@@ -28,9 +28,13 @@ _PASS_BAND: Final = 0.93
 """Cut-off as a share of the lower Nyquist rate, so that the stop band begins near it."""
 
 
+def _samples(pcm: Buffer) -> NDArray[np.float32]:
+    return np.frombuffer(memoryview(pcm), np.int16).astype(np.float32)
+
+
 def rms(pcm: Buffer) -> float:
     """Root mean square of the samples as a share of full scale, 0 to 1; 0 for no samples."""
-    samples = np.frombuffer(memoryview(pcm), np.int16).astype(np.float32)
+    samples = _samples(pcm)
     if samples.size == 0:
         return 0.0
     return float(math.sqrt(np.dot(samples, samples) / samples.size) / 32_768)
@@ -98,7 +102,7 @@ class Resampler:
         """Take the next block of any length; returns what can be put out by now."""
         if self._up == self._down:
             return bytes(pcm)
-        return self._run(np.frombuffer(memoryview(pcm), np.int16).astype(np.float32))
+        return self._run(_samples(pcm))
 
     def flush(self) -> bytes:
         """The end of the stream: what was still held. The resampler is then as new."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from harken.fleet.registry import Registry
     from harken.metrics import Metrics
 
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 __all__ = ["Gate", "build_app"]
 
 _LOG = logging.getLogger(__name__)
@@ -61,7 +63,12 @@ class Gate:
 def build_app(gate: Gate) -> web.Application:
     """The aiohttp application."""
     pages = _Pages(gate)
-    app = web.Application(middlewares=[pages.guarded], client_max_size=_MAX_BODY)
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await pages.guarded(request, handler)
+
+    app = web.Application(middlewares=[guard], client_max_size=_MAX_BODY)
     for path in ("/xiaozhi/ota/", "/xiaozhi/ota"):
         app.router.add_post(path, pages.bootstrap)
         app.router.add_get(path, pages.bootstrap)
@@ -80,12 +87,9 @@ class _Pages:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        # aiohttp wants a function, not a bound method, to mark as middleware.
-        self.guarded = web.middleware(self._guarded)
 
-    async def _guarded(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The answer of a page to who may ask it, and a reason to everybody else."""
         try:
             response = self._refused(request) or await handler(request)
         except web.HTTPException as error:

@@ -15,9 +15,9 @@ from harken.errors import MalformedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BootReport", "boot_answer", "read_report"]
+__all__ = ["BootReport", "boot_answer", "device_identity", "read_report"]
 
-_IDENTITY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,63}")
+_IDENTITY: Final = re.compile(r"[a-z0-9][a-z0-9:._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,12 @@ class BootReport:
     firmware: str
 
 
+def device_identity(text: str) -> str:
+    """What a device calls itself, in lower case; "" where that is no name."""
+    name = text.strip().lower()
+    return name if _IDENTITY.fullmatch(name) else ""
+
+
 def read_report(headers: Mapping[str, str], body: bytes) -> BootReport:
     """Make sense of a bootstrap request; every header and every field may be missing.
 
@@ -50,7 +56,7 @@ def read_report(headers: Mapping[str, str], body: bytes) -> BootReport:
     agent_board, _, agent_version = headers.get("User-Agent", "").partition("/")
     named = headers.get("Device-Id") or _text(report, "mac_address")
     return BootReport(
-        identity=named.strip().lower() if _IDENTITY.fullmatch(named.strip()) else "",
+        identity=device_identity(named),
         board=_text(board, "type") or _text(board, "name") or (agent_version and agent_board),
         firmware=_text(application, "version") or agent_version.partition(" ")[0],
     )

@@ -1,0 +1,369 @@
+"""The gateway: the one place where its parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import ssl
+import time
+from collections import Counter
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+import msgspec
+
+from harken.config.check import check_server, is_loopback
+from harken.errors import AgentError, AuthError, ConfigError, HarkenError, StartError
+from harken.fleet.registry import Registry, default_file
+from harken.links.link import Alert
+from harken.links.websocket import Limits, WebSocketDoor
+from harken.log import TurnLog, bound
+from harken.metrics import Metrics
+from harken.web.app import Gate, build_app
+from harken.web.bootstrap import device_identity
+from harken.web.door import HttpDoor
+from harken.web.guard import bearer, token_among
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from harken.agents.agent import Agent
+    from harken.config import ServerSettings, Settings
+    from harken.links.link import Link
+    from harken.session.timeline import TurnRecord
+
+__all__ = ["Addresses", "AgentSource", "Gateway"]
+
+_LOG = logging.getLogger(__name__)
+_PREPARE_S: Final = 120.0
+"""Loading models from a cold disk; who connects meanwhile waits as long."""
+_RETRY_S: Final = 5.0
+"""An agent that could not be had is tried again for a device that comes this much later."""
+_DRAIN_S: Final = 2.5
+_LEAVE_S: Final = 1.0
+
+
+class AgentSource(Protocol):
+    """Makes the agents of sessions out of what they share."""
+
+    async def prepare(self) -> None:
+        """Load what all sessions share.
+
+        Raises:
+            HarkenError: it cannot be had.
+        """
+        ...
+
+    def create(self) -> Agent:
+        """The agent of one session; only after `prepare`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is shared."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the gateway listens.
+
+    Attributes:
+        http: e.g. `http://127.0.0.1:8003`.
+        websocket: e.g. `ws://127.0.0.1:8000/xiaozhi/v1/`.
+    """
+
+    http: str
+    websocket: str
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _tls(server: ServerSettings) -> ssl.SSLContext | None:
+    if not server.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(server.tls_certificate, server.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"the certificate {server.tls_certificate} and the key {server.tls_key}"
+            f" cannot be used: {error}",
+            hint="both must be PEM files that belong together",
+        ) from error
+    return context
+
+
+class _SharedAgents:
+    """What all agents share, prepared in the background, and again after a failure."""
+
+    def __init__(self, settings: Settings, source: AgentSource | None) -> None:
+        self._settings = settings
+        self._source = source
+        self._error: HarkenError | None = None
+        self._failed_at = 0.0
+        self._settled = asyncio.Event()
+        self._wanted = asyncio.Event()
+
+    @property
+    def state(self) -> str:
+        """What `/healthz` says: "loading", "ready" or "failed: why"."""
+        if not self._settled.is_set():
+            return "loading"
+        return f"failed: {self._error}" if self._error else "ready"
+
+    async def keep(self) -> None:
+        """Prepare; after a failure, once more for each device that comes later."""
+        while not await self._attempt():
+            await self._wanted.wait()
+            self._wanted.clear()
+
+    async def _attempt(self) -> bool:
+        try:
+            if self._source is None:
+                self._source = await asyncio.to_thread(_build_agents, self._settings)
+            async with asyncio.timeout(_PREPARE_S):
+                await self._source.prepare()
+        except Exception as error:
+            _LOG.exception("the agent cannot be had")
+            meant = isinstance(error, HarkenError)
+            self._error = error if meant else AgentError("internal error", hint="see the log")
+            self._failed_at = time.monotonic()
+        else:
+            _LOG.info("the agent is ready")
+            self._error = None
+        self._settled.set()
+        return self._error is None
+
+    async def create(self) -> Agent:
+        """An agent for a new session, once they can be had.
+
+        Raises:
+            AgentError: they cannot, or not in time.
+        """
+        if self._error and time.monotonic() - self._failed_at >= _RETRY_S:
+            self._settled.clear()
+            self._wanted.set()
+        try:
+            async with asyncio.timeout(_PREPARE_S):
+                await self._settled.wait()
+        except TimeoutError as error:
+            raise AgentError("the agent is still loading", hint="try again later") from error
+        if self._error is not None or self._source is None:
+            raise AgentError(f"the agent cannot be had: {self._error}") from self._error
+        return self._source.create()
+
+    async def close(self) -> None:
+        if self._source is not None:
+            await self._source.close()
+
+
+def _pass_on(main: asyncio.Task[None], started: asyncio.Future[Addresses]) -> None:
+    """A start that failed is told to who waits for it."""
+    if started.done():
+        return
+    if main.cancelled():
+        started.cancel()
+        return
+    error = main.exception()
+    assert error is not None
+    started.set_exception(error)
+
+
+def _build_agents(settings: Settings) -> AgentSource:
+    # Imported here, in a thread: speech engines take a second to import.
+    from harken.agents import factory
+
+    return factory.build(settings.agent)
+
+
+class Gateway:
+    """Takes devices, and gives each a session with an agent.
+
+    Starts and stops in its own task, so that `start` and `stop` may be called from any.
+
+    Args:
+        settings: checked already, see `harken.config.load`.
+        agents: where agents come from; made from the settings unless given.
+
+    Raises:
+        ConfigError: it would listen beyond this machine without tokens and TLS.
+    """
+
+    def __init__(self, settings: Settings, *, agents: AgentSource | None = None) -> None:
+        check_server(settings.server)
+        self._settings = settings
+        self._agents = _SharedAgents(settings, agents)
+        self._metrics = Metrics()
+        self._connected: Counter[str] = Counter()
+        self._stopping = asyncio.Event()
+        self._main: asyncio.Task[None] | None = None
+        self._turns: TurnLog | None = None
+
+    @property
+    def agent_state(self) -> str:
+        """Whether agents can be had: "loading", "ready" or "failed: why"."""
+        return self._agents.state
+
+    async def __aenter__(self) -> Self:
+        self.addresses = await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> Addresses:
+        """Listen; agents are loaded meanwhile, and devices that come wait for them.
+
+        Raises:
+            ConfigError: the certificate and key cannot be used.
+            StartError: a port, the registry or the turn log cannot be had.
+        """
+        started: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
+        self._main = asyncio.create_task(self._run(started), name="gateway")
+        self._main.add_done_callback(lambda main: _pass_on(main, started))
+        return await started
+
+    async def stop(self) -> None:
+        """Take no more devices, end the sessions and let go of everything."""
+        self._stopping.set()
+        if self._main is not None:
+            await self._main
+
+    async def _run(self, started: asyncio.Future[Addresses]) -> None:
+        settings, server = self._settings, self._settings.server
+        tls = _tls(server)
+        with ExitStack() as files:
+            if settings.log.turns:
+                self._turns = TurnLog(Path(settings.log.turns))
+                files.callback(self._turns.close)
+            self._registry = Registry(Path(server.registry) if server.registry else default_file())
+            files.callback(self._registry.close)
+            async with (
+                self._websocket(tls) as websocket,
+                self._http(tls, websocket) as http,
+                asyncio.TaskGroup() as tasks,
+            ):
+                keep = tasks.create_task(self._agents.keep(), name="agents")
+                started.set_result(self._addresses(tls, http, websocket))
+                await self._stopping.wait()
+                keep.cancel()
+            async with asyncio.timeout(_LEAVE_S):
+                await self._agents.close()
+
+    def _addresses(self, tls: ssl.SSLContext | None, http: int, websocket: int) -> Addresses:
+        host, secure = _in_url(self._settings.server.host), "s" if tls else ""
+        return Addresses(
+            f"http{secure}://{host}:{http}", f"ws{secure}://{host}:{websocket}/xiaozhi/v1/"
+        )
+
+    @asynccontextmanager
+    async def _websocket(self, tls: ssl.SSLContext | None) -> AsyncGenerator[int]:
+        server = self._settings.server
+        door = WebSocketDoor(
+            server.host,
+            server.websocket_port,
+            self._serve,
+            self._authorise,
+            tls,
+            limits=Limits(links=server.max_devices),
+        )
+        try:
+            port = await door.start()
+        except StartError as error:
+            raise StartError(
+                f"cannot take devices: {error.args[0]}",
+                hint="choose another port with --websocket-port or server.websocket_port;"
+                " 0 takes any free one",
+            ) from error
+        try:
+            yield port
+        finally:
+            await door.close(_DRAIN_S)
+
+    @asynccontextmanager
+    async def _http(self, tls: ssl.SSLContext | None, websocket: int) -> AsyncGenerator[int]:
+        server = self._settings.server
+        scheme = "wss" if tls else "ws"
+
+        def websocket_url(asked: str) -> str:
+            host = server.public_host or asked
+            return f"{scheme}://{_in_url(host)}:{websocket}/xiaozhi/v1/"
+
+        gate = Gate(
+            server=server,
+            loopback=is_loopback(server.host),
+            websocket_url=websocket_url,
+            registry=self._registry,
+            metrics=self._metrics,
+            agent_state=lambda: self._agents.state,
+            connected=self._connected.keys,
+        )
+        door = HttpDoor(build_app(gate), server.host, server.http_port, tls)
+        port = await door.start()
+        try:
+            yield port
+        finally:
+            await door.close()
+
+    def _authorise(self, headers: Mapping[str, str]) -> str:
+        tokens = self._settings.server.tokens
+        if tokens and not token_among(bearer(headers), tokens):
+            self._metrics.connection_refused("token")
+            raise AuthError(
+                "the device showed no token that this gateway knows",
+                hint="give it one of server.tokens",
+            )
+        # A browser tab may not know who it is; it still is one device.
+        return device_identity(headers.get("device-id", "")) or f"unnamed-{secrets.token_hex(4)}"
+
+    async def _serve(self, link: Link) -> None:
+        self._connected[link.identity] += 1
+        with (
+            bound(device=link.identity, session=link.session_id),
+            self._metrics.session(link.counters),
+        ):
+            try:
+                await self._converse(link)
+            except HarkenError as error:
+                self._metrics.session_failed(error.code)
+                _LOG.warning("the session ended", exc_info=error)
+            except Exception:
+                self._metrics.session_failed("internal")
+                raise
+            finally:
+                self._connected[link.identity] -= 1
+                self._connected += Counter()  # drops those at zero
+
+    async def _converse(self, link: Link) -> None:
+        _LOG.info("connected")
+        if not link.identity.startswith("unnamed-"):
+            await asyncio.to_thread(self._registry.seen, link.identity)
+        try:
+            agent = await self._agents.create()
+        except AgentError as error:
+            link.send(Alert("error", str(error.args[0]), "sad"))
+            raise
+        from harken.session.session import Session
+
+        session = Session(link, agent, self._settings.session, on_turn=self._note_turn)
+        await session.run()
+        _LOG.info("left")
+
+    def _note_turn(self, record: TurnRecord) -> None:
+        if record.errors:
+            outcome = "failed"
+        elif record.interrupted:
+            outcome = "interrupted"
+        else:
+            outcome = "answered" if record.answer else "empty"
+        stages = {stage: ms / 1000 for stage, ms in record.stages.items() if stage != "speech_end"}
+        self._metrics.turn(outcome, stages)
+        # What was said belongs into the turn log alone, and only where somebody asked for that.
+        _LOG.info("turn %d %s, heard after %s ms", record.number, outcome, record.heard_ms)
+        if self._turns is not None:
+            self._turns.write(msgspec.json.encode(record))
