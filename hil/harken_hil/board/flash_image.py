@@ -30,7 +30,7 @@ __all__ = ["BLOCK_SIZE", "build_flash", "read_flash"]
 BLOCK_SIZE = 4096
 # MicroPython's LittleFS reads this version whatever its age; newer ones only if it is new too.
 _DISK_VERSION = 0x0002_0000
-_MAIN = "from harken_device import start\n\nstart.main()\n"
+_MAIN = "from harken_device import start\n\nstart.run()\n"
 _COMPILE_DEADLINE_S = 60
 _IMAGES_KEPT = 32
 _LARGEST_CONFIG = 16 * 1024

@@ -1,0 +1,220 @@
+"""The device's audio, one 10 ms hop after the other.
+
+What the application may rely on:
+
+    engine.hop() -> int     0: no microphone block is ready; else `HOP` and these bits:
+        WAKE         a wake word was said; `wake_word` is its name
+        SPEECH       speech began in this listening
+        SPEECH_END   it ended; `speech_end_sample` and `endpoint_sample` are set
+        PACKET       `packet[:packet_length]`, taken at `packet_timestamp_ms`, is to be sent
+                     before the next hop
+        HEARD        the answer's first audible sample was written; `heard_sample` is when it plays
+        DRAINED      the answer is completely played
+    engine.now              the device's clock, in samples: the end of the last microphone block
+    engine.listen(preroll_ms), engine.unlisten()     start and stop encoding the microphone
+    engine.answer_begin(), answer_packet(buffer, offset, length) -> bool, answer_end()
+    engine.answer_drop()    silence from the next block on
+    engine.played_ms, buffered_ms, late              of the answer
+    engine.volume           0..100, may be set
+    engine.configure(frame_ms)                       20 or 60, once the gateway has said which
+    engine.loopback         the block that the loudspeaker played while the last microphone block
+                            was recorded: the reference of an echo canceller
+
+A hop allocates nothing. Samples are counted from the first microphone block.
+"""
+
+import harken_core
+from micropython import const
+
+from harken_device.audio.playout import Playout
+from harken_device.audio.speech import BEGAN, ENDED, Speech
+from harken_device.audio.uplink import Uplink
+from harken_device.audio.wake import WakeWord, load
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harken_typings import Board
+
+HOP = const(1)
+WAKE = const(2)
+SPEECH = const(4)
+SPEECH_END = const(8)
+PACKET = const(16)
+HEARD = const(32)
+DRAINED = const(64)
+
+_BLOCK = const(160)
+_OUTPUT_DELAY_BLOCKS = const(2)
+_ENDPOINT_MS = const(500)
+_VOLUME = const(70)
+
+
+class Engine:
+    """Microphone to packets and words; packets to loudspeaker.
+
+    Args:
+        hal: the board.
+        wake_model: name of the wake model in flash; without a usable one the button still works.
+        endpoint_ms: silence that ends the user's turn.
+    """
+
+    def __init__(self, hal: "Board", wake_model: str, endpoint_ms: int = _ENDPOINT_MS) -> None:
+        self._mic = hal.mic
+        self._speaker = hal.speaker
+        self._word = _wake_word(wake_model, hal.log)
+        self._features = harken_core.Features()
+        self._row = bytearray(40)
+        self._vad = harken_core.Vad()
+        self._speech = Speech(endpoint_ms)
+        self._uplink = Uplink()
+        self._playout = Playout()
+        # What is written now is heard two blocks later: three blocks are on their way round.
+        self._outs = [bytearray(2 * _BLOCK) for _ in range(_OUTPUT_DELAY_BLOCKS + 1)]
+        self._out = 0
+        self._blocks = 0
+        self._audible = False
+        self._volume = _VOLUME
+        self.volume = _VOLUME
+        self.packet = self._uplink.packet
+        self.wake_word = ""
+        self.speech_end_sample = 0
+        self.endpoint_sample = 0
+        self.heard_sample = 0
+
+    def hop(self) -> int:
+        """Take one microphone block, if there is one, and write one loudspeaker block."""
+        mic = self._uplink.block
+        if not self._mic.poll(mic):
+            return 0
+        self._blocks += 1
+        self._uplink.advance()
+        events = HOP | self._play()
+        if self._heard_word(mic):
+            events |= WAKE
+        voice = self._vad.step(mic) & 1
+        if self._uplink.listening:
+            events |= self._follow(voice != 0)
+            if self._uplink.step():
+                events |= PACKET
+        return events
+
+    def _play(self) -> int:
+        out = self._outs[self._out]
+        self._out = self._out + 1 if self._out < _OUTPUT_DELAY_BLOCKS else 0
+        first = self._playout.block(out)
+        self._speaker.write(out)
+        if first >= 0 and self._audible is False:
+            self._audible = True
+            self.heard_sample = (self._blocks - 1 + _OUTPUT_DELAY_BLOCKS) * _BLOCK + first
+            return HEARD
+        return DRAINED if self._playout.drained else 0
+
+    def _heard_word(self, mic: memoryview) -> bool:
+        if not self._features.step(mic, self._row):
+            return False
+        word = self._word
+        if word is None or not word.step(self._row):
+            return False
+        self.wake_word = word.name
+        return True
+
+    def _follow(self, voice: bool) -> int:
+        change = self._speech.step(voice)
+        if change == BEGAN:
+            return SPEECH
+        if change == ENDED:
+            self.endpoint_sample = self.now
+            self.speech_end_sample = self.now - self._speech.silent_blocks * _BLOCK
+            return SPEECH_END
+        return 0
+
+    @property
+    def now(self) -> int:
+        """The device's clock: samples taken from the microphone."""
+        return self._blocks * _BLOCK
+
+    @property
+    def loopback(self) -> bytearray:
+        """What the loudspeaker played during the last microphone block: int16 [160], 16 kHz."""
+        return self._outs[self._out]
+
+    @property
+    def packet_length(self) -> int:
+        """Bytes of `packet` that count."""
+        return self._uplink.packet_length
+
+    @property
+    def packet_timestamp_ms(self) -> int:
+        """Device time of the packet's first sample."""
+        return self._uplink.packet_timestamp_ms
+
+    @property
+    def played_ms(self) -> int:
+        """Of the answer, really played."""
+        return self._playout.played_ms
+
+    @property
+    def buffered_ms(self) -> int:
+        """Of the answer, received and not yet written to the loudspeaker."""
+        return self._playout.buffered_ms
+
+    @property
+    def late(self) -> int:
+        """Frames of the answer that were not there when their time came."""
+        return self._playout.late
+
+    @property
+    def volume(self) -> int:
+        """Of the loudspeaker, 0..100."""
+        return self._volume
+
+    @volume.setter
+    def volume(self, volume: int) -> None:
+        self._volume = max(0, min(100, volume))
+        self._playout.loudness(self._volume)
+
+    def configure(self, frame_ms: int) -> None:
+        """Set the length of uplink packets.
+
+        Raises:
+            ValueError: not 20 or 60.
+        """
+        self._uplink.configure(frame_ms)
+
+    def listen(self, preroll_ms: int) -> None:
+        """The user's turn may begin; packets follow, from `preroll_ms` ago on."""
+        self._speech.listen()
+        self._uplink.listen(preroll_ms)
+
+    def unlisten(self) -> None:
+        """No more packets."""
+        self._uplink.unlisten()
+
+    def answer_begin(self) -> None:
+        """An answer's packets follow."""
+        self._audible = False
+        self._playout.begin()
+
+    def answer_packet(self, buffer: bytearray, offset: int, length: int) -> bool:
+        """Take one Opus packet of the answer; False where it is refused."""
+        return self._playout.packet(buffer, offset, length)
+
+    def answer_end(self) -> None:
+        """No more packets of this answer."""
+        self._playout.end()
+
+    def answer_drop(self) -> None:
+        """The answer is not wanted any more: silence from the next block on."""
+        self._playout.drop()
+
+
+def _wake_word(name: str, log: "Callable[[str], None]") -> "WakeWord | None":
+    if not name:
+        return None
+    try:
+        return load(name)
+    except (OSError, ValueError) as error:
+        log("wake: no wake word, the model %s cannot be used: %r" % (name, error))
+        return None

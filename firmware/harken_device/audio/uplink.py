@@ -1,0 +1,97 @@
+"""The microphone's recent past, and the Opus packets that are made of it.
+
+The ring is what lets the words right after the wake word reach the gateway: when listening
+begins, encoding begins a little earlier, and catches up by one packet a hop.
+"""
+
+from harken_opus import Encoder
+from micropython import const
+
+_RATE = const(16_000)
+_BLOCK_BYTES = const(320)
+_RING_BLOCKS = const(60)  # a multiple of every frame length, so that no frame wraps
+_BITRATE = const(24_000)
+_COMPLEXITY = const(0)
+LARGEST_PACKET = const(400)
+
+
+class Uplink:
+    """A ring of 600 ms of microphone, and an encoder behind it.
+
+    Attributes:
+        packet: the last packet, bytes [packet_length], until the next hop.
+        packet_timestamp_ms: device time of its first sample.
+    """
+
+    def __init__(self) -> None:
+        self._encoder = Encoder(_RATE, _BITRATE, _COMPLEXITY)
+        ring = memoryview(bytearray(_RING_BLOCKS * _BLOCK_BYTES))
+        self._ring = ring
+        self._blocks = [
+            ring[i * _BLOCK_BYTES : (i + 1) * _BLOCK_BYTES] for i in range(_RING_BLOCKS)
+        ]
+        self._slot = 0  # where the microphone writes next
+        self._written = 0  # blocks in all
+        self._next = -1  # first block not yet encoded; -1: not listening
+        self.packet = bytearray(LARGEST_PACKET)
+        self.packet_length = 0
+        self.packet_timestamp_ms = 0
+        self.configure(20)
+
+    def configure(self, frame_ms: int) -> None:
+        """Set the length of packets.
+
+        Raises:
+            ValueError: not 20 or 60.
+        """
+        if frame_ms not in (20, 60):
+            raise ValueError("frames of %r ms" % (frame_ms,))
+        blocks = frame_ms // 10
+        size = blocks * _BLOCK_BYTES
+        self._frame_blocks = blocks
+        self._frames = [
+            self._ring[i * size : (i + 1) * size] for i in range(_RING_BLOCKS // blocks)
+        ]
+        if self._next >= 0:
+            self._next -= self._next % blocks
+
+    @property
+    def block(self) -> memoryview:
+        """Where the microphone's next block is to be written."""
+        return self._blocks[self._slot]
+
+    def advance(self) -> None:
+        """The microphone has written `block`."""
+        slot = self._slot + 1
+        self._slot = slot if slot < _RING_BLOCKS else 0
+        self._written += 1
+
+    def listen(self, preroll_ms: int) -> None:
+        """Encode from at least `preroll_ms` ago (as far as the ring reaches) on."""
+        blocks = self._frame_blocks
+        # The block that the microphone writes into next is no longer the past.
+        reach = min(preroll_ms // 10, _RING_BLOCKS - 1 - blocks, self._written)
+        start = self._written - reach
+        self._next = start - start % blocks
+        self._encoder.reset()
+
+    def unlisten(self) -> None:
+        """Stop; a packet that is not complete is thrown away."""
+        self._next = -1
+
+    @property
+    def listening(self) -> bool:
+        """Whether the microphone is being encoded."""
+        return self._next >= 0
+
+    def step(self) -> bool:
+        """Encode one packet where one is complete; True then. Allocates nothing."""
+        start = self._next
+        blocks = self._frame_blocks
+        if start < 0 or self._written - start < blocks:
+            return False
+        frame = self._frames[start % _RING_BLOCKS // blocks]
+        self.packet_length = self._encoder.encode(frame, blocks * 160, self.packet)
+        self.packet_timestamp_ms = start * 10
+        self._next = start + blocks
+        return True

@@ -1,0 +1,93 @@
+"""Decides from the wake model's probabilities whether its word was said.
+
+One probability every stride says little; the mean over a short window is compared with the
+model's cutoff, as its publisher measured it (microWakeWord, Kevin Ahrendt, 2024).
+"""
+
+import gc
+import json
+
+from harken_core import Wake
+from micropython import const
+
+_REFRACTORY_ROWS = const(100)  # a second in which the same utterance cannot fire again
+_LARGEST_WINDOW = const(64)
+
+
+class WakeWord:
+    """One wake word.
+
+    Args:
+        model: packed by `harken models pack`.
+        name: what is said, for people.
+        cutoff: mean probability over which it was said, 0..1.
+        window: how many probabilities the mean is of.
+
+    Raises:
+        ValueError: the model cannot be run, or the cutoff or window is out of range.
+    """
+
+    def __init__(self, model: bytes, name: str, cutoff: float, window: int) -> None:
+        if not 0.0 < cutoff <= 1.0 or not 1 <= window <= _LARGEST_WINDOW:
+            raise ValueError("wake word %s: cutoff %r, window %r" % (name, cutoff, window))
+        self.name = name
+        self._wake = Wake(model)
+        self._stride = self._wake.stride()
+        self._limit = int(cutoff * 255 * window)
+        self._recent = bytearray(window)
+        self._at = 0
+        self._sum = 0
+        self._rows_deaf = _REFRACTORY_ROWS
+
+    def step(self, row: bytearray) -> bool:
+        """Take 40 features, 10 ms; True where the word has just been said. Allocates nothing."""
+        probability = self._wake.step(row)
+        if probability < 0:
+            return False
+        recent = self._recent
+        at = self._at
+        self._sum += probability - recent[at]
+        recent[at] = probability
+        self._at = at + 1 if at + 1 < len(recent) else 0
+        if self._rows_deaf > 0:
+            self._rows_deaf -= self._stride
+            return False
+        if self._sum <= self._limit:
+            return False
+        self._forget()
+        return True
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        self._wake.reset()
+        self._forget()
+
+    def _forget(self) -> None:
+        recent = self._recent
+        for i in range(len(recent)):
+            recent[i] = 0
+        self._sum = 0
+        self._rows_deaf = _REFRACTORY_ROWS
+
+
+def load(name: str, folder: str = "models") -> WakeWord:
+    """The wake word whose model and manifest lie in flash as `NAME.hkm` and `NAME.json`.
+
+    Raises:
+        OSError: a file is missing.
+        ValueError: the manifest or the model is not usable.
+    """
+    base = folder + "/" + name
+    with open(base + ".json") as file:
+        manifest = json.load(file)
+    try:
+        micro = manifest["micro"]
+        said = str(manifest["wake_word"])
+        cutoff = float(micro["probability_cutoff"])
+        window = int(micro["sliding_window_size"])
+    except (KeyError, TypeError):
+        raise ValueError("the manifest of wake word " + name + " is incomplete")
+    gc.collect()  # the model is one large piece of the heap
+    with open(base + ".hkm", "rb") as file:
+        model = file.read()
+    return WakeWord(model, said, cutoff, window)
