@@ -130,8 +130,10 @@ class _SharedAgents:
                 await self._source.prepare()
         except Exception as error:
             _LOG.exception("the agent cannot be had")
-            meant = isinstance(error, HarkenError)
-            self._error = error if meant else AgentError("internal error", hint="see the log")
+            if isinstance(error, HarkenError):
+                self._error = error
+            else:
+                self._error = AgentError("internal error", hint="see the log")
             self._failed_at = time.monotonic()
         else:
             _LOG.info("the agent is ready")

@@ -18,7 +18,7 @@ from harken.errors import AudioError, StartError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["MAX_PACKET", "RATES", "Decoder", "Encoder", "libopus_version", "packet_ms"]
+__all__ = ["MAX_PACKET", "RATES", "Decoder", "Encoder", "libopus", "packet_ms"]
 
 RATES: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
 """Sample rates that Opus codes without resampling."""
@@ -46,7 +46,12 @@ def _library_path() -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _libopus() -> ctypes.CDLL:
+def libopus() -> ctypes.CDLL:
+    """The library, its functions typed; loaded once.
+
+    Raises:
+        StartError: there is none on this machine.
+    """
     path = _library_path()
     if path is None:
         raise StartError(
@@ -66,7 +71,6 @@ def _libopus() -> ctypes.CDLL:
         "opus_decode": (number, pointer, ctypes.c_char_p, number, pointer, number, number),
         "opus_packet_get_nb_samples": (number, ctypes.c_char_p, number, number),
         "opus_strerror": (ctypes.c_char_p, number),
-        "opus_get_version_string": (ctypes.c_char_p,),
     }
     for name, (result, *arguments) in signatures.items():
         function = getattr(library, name)
@@ -75,7 +79,7 @@ def _libopus() -> ctypes.CDLL:
 
 
 def _reason(status: int) -> str:
-    return bytes(_libopus().opus_strerror(status)).decode("ascii", "replace")
+    return bytes(libopus().opus_strerror(status)).decode("ascii", "replace")
 
 
 def _check_rate(rate: int) -> None:
@@ -85,11 +89,6 @@ def _check_rate(rate: int) -> None:
         )
 
 
-def libopus_version() -> str:
-    """The version that libopus says of itself."""
-    return bytes(_libopus().opus_get_version_string()).decode("ascii", "replace")
-
-
 def packet_ms(packet: bytes) -> float:
     """How long a packet sounds, without decoding it.
 
@@ -97,7 +96,7 @@ def packet_ms(packet: bytes) -> float:
         AudioError: it is empty, too large, or its header is not Opus.
     """
     _check_packet(packet)
-    samples = int(_libopus().opus_packet_get_nb_samples(packet, len(packet), 48_000))
+    samples = int(libopus().opus_packet_get_nb_samples(packet, len(packet), 48_000))
     if not 0 < samples <= 48 * MAX_MS:
         raise AudioError(f"not an Opus packet: {len(packet)} bytes, {_reason(samples)}")
     return samples / 48
@@ -117,6 +116,10 @@ class Encoder:
         complexity: effort, 0 to 10.
         frame_ms: length of each packet.
 
+    Attributes:
+        state: libopus' own encoder.
+        frame_samples, frame_bytes: size of one frame.
+
     Raises:
         AudioError: libopus does not take these.
     """
@@ -124,7 +127,7 @@ class Encoder:
     def __init__(
         self, rate: int, bitrate: int = 24_000, complexity: int = 3, frame_ms: int = 20
     ) -> None:
-        self._state = None
+        self.state = None
         _check_rate(rate)
         if frame_ms not in FRAMES_MS:
             raise AudioError(f"Opus has no frames of {frame_ms} ms", hint=f"one of {FRAMES_MS}")
@@ -132,12 +135,12 @@ class Encoder:
         self.frame_ms = frame_ms
         self.frame_samples = rate * frame_ms // 1000
         self.frame_bytes = 2 * self.frame_samples
-        library = _libopus()
+        library = libopus()
         status = ctypes.c_int()
         state = library.opus_encoder_create(rate, 1, _APPLICATION_VOIP, ctypes.byref(status))
         if status.value != 0:
             raise AudioError(f"libopus made no encoder: {_reason(status.value)}")
-        self._state = ctypes.c_void_p(state)
+        self.state = ctypes.c_void_p(state)
         self._encode = library.opus_encode
         self._destroy = library.opus_encoder_destroy
         self._ctl = library.opus_encoder_ctl
@@ -157,7 +160,7 @@ class Encoder:
         """
         for request, value in ((_SET_BITRATE, bitrate), (_SET_COMPLEXITY, complexity)):
             if value is not None:
-                status = self._ctl(self._state, request, value)
+                status = self._ctl(self.state, request, value)
                 if status != 0:
                     raise AudioError(f"libopus refuses {value}: {_reason(status)}")
 
@@ -186,7 +189,7 @@ class Encoder:
 
     def reset(self) -> None:
         """Forget everything heard: the next packet stands alone."""
-        self._ctl(self._state, _RESET_STATE, 0)
+        self._ctl(self.state, _RESET_STATE, 0)
 
     def _fill(self, pcm: Buffer) -> int:
         try:
@@ -198,15 +201,15 @@ class Encoder:
                 f" not {size}"
             ) from None
         size = int(
-            self._encode(self._state, self._pcm_at, self.frame_samples, self._packet_at, MAX_PACKET)
+            self._encode(self.state, self._pcm_at, self.frame_samples, self._packet_at, MAX_PACKET)
         )
         if size < 0:
             raise AudioError(f"libopus could not encode: {_reason(size)}")
         return size
 
     def __del__(self) -> None:
-        if self._state is not None:
-            self._destroy(self._state)
+        if self.state is not None:
+            self._destroy(self.state)
 
 
 class Decoder:
@@ -215,20 +218,23 @@ class Decoder:
     Args:
         rate: samples a second wanted, one of `RATES`; Opus decodes straight to it.
 
+    Attributes:
+        state: libopus' own decoder.
+
     Raises:
         AudioError: libopus does not take the rate.
     """
 
     def __init__(self, rate: int) -> None:
-        self._state = None
+        self.state = None
         _check_rate(rate)
         self.rate = rate
-        library = _libopus()
+        library = libopus()
         status = ctypes.c_int()
         state = library.opus_decoder_create(rate, 1, ctypes.byref(status))
         if status.value != 0:
             raise AudioError(f"libopus made no decoder: {_reason(status.value)}")
-        self._state = ctypes.c_void_p(state)
+        self.state = ctypes.c_void_p(state)
         self._decode = library.opus_decode
         self._destroy = library.opus_decoder_destroy
         self._ctl = library.opus_decoder_ctl
@@ -244,7 +250,7 @@ class Decoder:
             AudioError: it is empty, too large or not Opus; the decoder goes on with the next.
         """
         _check_packet(packet)
-        samples = self._decode(self._state, packet, len(packet), self._pcm_at, self._most, 0)
+        samples = self._decode(self.state, packet, len(packet), self._pcm_at, self._most, 0)
         if samples < 0:
             raise AudioError(f"not an Opus packet: {len(packet)} bytes, {_reason(samples)}")
         return bytes(self._pcm_view[: 2 * samples])
@@ -259,15 +265,15 @@ class Decoder:
             AudioError: it is not a multiple of 2.5 ms.
         """
         wanted = int(min(ms, MAX_MS) * self.rate) // 1000
-        samples = self._decode(self._state, None, 0, self._pcm_at, wanted, 0)
+        samples = self._decode(self.state, None, 0, self._pcm_at, wanted, 0)
         if samples < 0:
             raise AudioError(f"Opus cannot conceal {ms} ms", hint="use a multiple of 2.5 ms")
         return bytes(self._pcm_view[: 2 * samples])
 
     def reset(self) -> None:
         """Forget everything decoded: the next packet stands alone."""
-        self._ctl(self._state, _RESET_STATE)
+        self._ctl(self.state, _RESET_STATE)
 
     def __del__(self) -> None:
-        if self._state is not None:
-            self._destroy(self._state)
+        if self.state is not None:
+            self._destroy(self.state)

@@ -87,7 +87,7 @@ class Resampler:
         self.target_rate = target_rate
         if self._up != self._down:
             self._kernels = _kernels(self._up, self._down)
-            self._taps = self._kernels.shape[1]
+            self._taps = int(self._kernels.shape[1])
         self.reset()
 
     def reset(self) -> None:
