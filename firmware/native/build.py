@@ -16,6 +16,7 @@ from native_build import compile as build
 from native_build import record, toolchain
 from native_build.errors import BuildError
 from native_build.modules import CACHE, MODULES, ROOT, Module, prebuilt_mpy, prebuilt_shared
+from native_build.reference import build_reference
 
 NOT_COMPARABLE = 3
 
@@ -25,6 +26,10 @@ def main() -> int:
     options = _parse()
     architectures = [toolchain.ARCHITECTURES[name] for name in options.arch]
     try:
+        if options.reference:
+            toolchain.require([toolchain.X64], install=not options.no_install)
+            print(build_reference())
+            return 0
         toolchain.require([toolchain.X64, *architectures], install=not options.no_install)
         compilers: dict[str, str] = {}
         for architecture in (toolchain.X64, *architectures):
@@ -47,6 +52,9 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="rebuild aside and compare")
+    parser.add_argument(
+        "--reference", action="store_true", help="build upstream's own libopus and print its path"
+    )
     parser.add_argument("--module", action="append", choices=MODULES, help="only this one")
     parser.add_argument(
         "--arch", action="append", choices=toolchain.ARCHITECTURES, help="only this one"

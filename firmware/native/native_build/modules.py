@@ -97,7 +97,9 @@ def source_list(module: Module, tree: Path) -> SourceList:
         upstream = module.third_party.folder
         third_party = _opus_sources(tree, upstream)
         includes += [f"{upstream}/{name}" for name in _OPUS_INCLUDES]
-    return SourceList([f"{folder}/module.c"], portable, third_party, [f"-I{path}" for path in includes])
+    return SourceList(
+        [f"{folder}/module.c"], portable, third_party, [f"-I{path}" for path in includes]
+    )
 
 
 def _opus_sources(tree: Path, upstream: str) -> list[str]:
