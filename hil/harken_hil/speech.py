@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import struct
+import subprocess
+import sys
+import tempfile
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy.io import wavfile  # type: ignore[import-untyped]
 from scipy.signal import resample_poly  # type: ignore[import-untyped]
 
-from harken.errors import AudioError, ModelMissingError, printable
+from harken.errors import AudioError, ModelMissingError, StartError, printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 RATE = 16_000
@@ -29,6 +31,8 @@ _DAMAGED = (
     ArithmeticError, EOFError, LookupError, MemoryError, TypeError, UnboundLocalError, ValueError,
     struct.error,
 )  # fmt: skip
+_LONGEST_TEXT = 1_000
+_LONGEST_SYNTHESIS_S = 60
 _FRAME = 80  # 5 ms: how finely speech is told from silence
 
 
@@ -181,16 +185,10 @@ def _to_16k(samples: NDArray[np.float64], rate: int) -> NDArray[np.int16]:
     return np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype(np.int16)
 
 
-class Voice(Protocol):
-    """Somebody who can be told what to say."""
-
-    def say(self, text: str) -> Clip:
-        """`text` as speech."""
-        ...
-
-
 class PiperVoice:
     """A voice of the model store, made to say the same words the same way every time.
+
+    Piper runs as a program of its own.
 
     Args:
         model: the `.onnx` file; its `.onnx.json` lies beside it.
@@ -205,22 +203,46 @@ class PiperVoice:
             raise ModelMissingError(
                 f"the voice {model.name} is not in the model store", hint="run `harken models pull`"
             )
-        import piper
+        self._model = model
+        self._pace = pace
 
-        self._voice = piper.PiperVoice.load(model)
-        # Without its noise the voice is a function of the text alone.
-        self._how = piper.SynthesisConfig(length_scale=pace, noise_scale=0.0, noise_w_scale=0.0)
-
-    def say(self, text: str) -> Clip:
-        """`text` as speech.
+    def say(self, *texts: str) -> list[Clip]:
+        """Each text as speech.
 
         Raises:
-            AudioError: there is nothing to say in it.
+            AudioError: there is nothing to say in one of them, or it takes too long.
+            StartError: Piper cannot be run.
         """
-        pieces = [chunk.audio_int16_array for chunk in self._voice.synthesize(text, self._how)]
-        if not pieces:
-            raise AudioError("there is nothing to say", hint="give a text with words in it")
-        samples = np.concatenate(pieces).astype(np.float64) / 32_768
-        if len(samples) > LONGEST_S * self._voice.config.sample_rate:
-            raise AudioError(f"the text takes longer than {LONGEST_S} s to say", hint=_shorten())
-        return Clip.of(_to_16k(samples, self._voice.config.sample_rate), text)
+        lines = [" ".join(text.split()) for text in texts]
+        for line in lines:
+            if not any(character.isalnum() for character in line):
+                raise AudioError("there is nothing to say", hint="give a text with words in it")
+            if len(line) > _LONGEST_TEXT:
+                raise AudioError(f"the text has {len(line)} characters", hint=_shorten())
+        with tempfile.TemporaryDirectory(prefix="harken-voice-") as folder:
+            self._run(lines, folder)
+            # Piper names its files by a clock, so their order is that of the lines.
+            files = sorted(Path(folder).glob("*.wav"), key=lambda file: int(file.stem))
+            return [load_wav(file, line) for file, line in zip(files, lines, strict=True)]
+
+    def _run(self, lines: list[str], folder: str) -> None:
+        # Without its noise the voice is a function of the text alone.
+        command = [
+            *(sys.executable, "-m", "piper", "--model", str(self._model), "--output-dir", folder),
+            *("--noise-scale", "0", "--noise-w-scale", "0", "--length-scale", str(self._pace)),
+        ]
+        try:
+            subprocess.run(
+                command,
+                input="\n".join(lines),
+                capture_output=True,
+                text=True,
+                timeout=_LONGEST_SYNTHESIS_S,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            said = getattr(error, "stderr", None) or str(error)
+            why = printable(str(said).strip().rpartition("\n")[2])
+            raise StartError(
+                f"the voice cannot speak: {why}", hint="install it: `pip install 'harken[local]'`"
+            ) from error

@@ -46,6 +46,11 @@
     player.addEventListener("pause", () => {
       until = Infinity;
     });
+    player.addEventListener("error", () => {
+      const note = document.createElement("p");
+      note.textContent = "This browser does not play Ogg Opus.";
+      player.replaceWith(note);
+    });
     player.addEventListener("seeked", () => show(player.currentTime));
   }
   for (const picture of pictures) {

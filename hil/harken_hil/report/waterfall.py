@@ -65,7 +65,7 @@ def _rows(marks: Sequence[Mark], scale: TimeScale) -> list[int]:
         row = next((i for i, edge in enumerate(free) if edge <= left), len(free))
         if row == len(free):
             free.append(0.0)
-        free[row] = left + len(mark.name) * _FLAG_CHARACTER + 18
+        free[row] = left + len(mark.name) * _FLAG_CHARACTER + 22
         rows.append(row)
     return rows
 
