@@ -3,6 +3,14 @@
 import asyncio
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from harken_device.app import App
+    from harken_device.audio.wake import WakeWord
+    from harken_device.config import Config
+
 
 def main() -> None:
     """Start the firmware; returns only by a reset.
@@ -21,10 +29,24 @@ def main() -> None:
     hal.reset()
 
 
-def _app(hal):
+def _app(hal: "Any") -> "App":
     from harken_device.app import App
     from harken_device.audio.engine import Engine
     from harken_device.config import Config
 
     config = Config("config.json", hal.log)
-    return App(hal, config, Engine(hal, config.text("wake_model")))
+    return App(hal, config, Engine(hal, _words(hal, config), config.number("endpoint_ms")))
+
+
+def _words(hal: "Any", config: "Config") -> "tuple[WakeWord, ...]":
+    """The wake word of the settings; without its model the device still answers its button."""
+    from harken_device.audio import wake
+
+    name = config.text("wake_model")
+    if not name:
+        return ()
+    try:
+        return (wake.load(name),)
+    except (OSError, ValueError) as error:
+        hal.log("start: wake word %s cannot be used: %s" % (name, error))
+        return ()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from harken.errors import RigError
 
@@ -84,6 +85,52 @@ def run_script(
         shown = (error.stdout or b"").decode("utf-8", "replace")[-2000:]
         raise RigError(f"{script.name} did not end in {deadline_s} s: {shown}") from error
     return ScriptResult(done.returncode, done.stdout.decode("utf-8", "replace"))
+
+
+class Conversation:
+    """A script that answers each line on its standard input with one line; a context manager.
+
+    Args:
+        script: the file; its own folder is on its path.
+        paths: folders that it may import from.
+        heap_kib: its heap.
+    """
+
+    def __init__(self, script: Path, *, paths: Sequence[Path], heap_kib: int = 256) -> None:
+        self._process = subprocess.Popen(
+            _command(script, (), heap_kib),
+            env=_environment(paths),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def ask(self, line: str, deadline_s: float = 10.0) -> str:
+        """Say one line and take the answer.
+
+        Raises:
+            RigError: the script ended, or did not answer in time.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(line.encode() + b"\n")
+            stdin.flush()
+        # One answer is one line, so nothing is left in the reader's buffer between two calls.
+        if not select.select([stdout], [], [], deadline_s)[0]:
+            raise RigError(f"the script did not answer in {deadline_s} s")
+        answer = stdout.readline().decode("utf-8", "replace")
+        if not answer:
+            raise RigError(f"the script ended with status {self._process.wait()}")
+        return answer.rstrip("\n")
 
 
 class Script:

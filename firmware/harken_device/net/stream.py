@@ -7,6 +7,7 @@ takes.
 import asyncio
 import select
 import socket
+from binascii import a2b_base64
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _POLL_MS = const(5)
 # A first packet that was lost is repeated after 1 s, then 3 s: better begin again than wait on.
 _CONNECT_MS = const(4000)
+_LARGEST_CERTIFICATE = const(8192)
 _IPPROTO_TCP = const(6)
 _TCP_NODELAY = const(1)
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -83,11 +85,20 @@ class Trust:
             raise NetError("no certificate to trust: set tls_ca to a file, or tls_verify to false")
         else:
             try:
-                context.load_verify_locations(self._ca)
-            except (OSError, ValueError):
+                context.load_verify_locations(cadata=_der(self._ca))
+            except (OSError, ValueError, IndexError):
                 raise NetError("tls_ca names no usable certificate file")
             context.verify_mode = ssl.CERT_REQUIRED
         return context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+
+
+def _der(path: str) -> bytes:
+    """A certificate file's first certificate; not every port's TLS reads PEM."""
+    with open(path, "rb") as file:
+        data = file.read(_LARGEST_CERTIFICATE)
+    if not data.startswith(b"-----BEGIN"):
+        return data
+    return a2b_base64(data.split(b"-----")[2])
 
 
 def deadline_in(milliseconds: int) -> int:
@@ -132,7 +143,10 @@ class Stream:
         except (OSError, AttributeError):
             pass
         if address.tls:
-            self._socket = trust.wrap(plain, address.host)
+            try:
+                self._socket = trust.wrap(plain, address.host)
+            except (OSError, ValueError) as error:
+                raise NetError("no TLS with %s: %s" % (address.authority, error))
 
     async def _connected(self, address: Address, within_ms: int) -> None:
         deadline = deadline_in(within_ms)
@@ -156,8 +170,8 @@ class Stream:
         """
         try:
             count = self._socket.readinto(buffer, longest)
-        except OSError as error:
-            raise NetError("connection broke: %s" % error)
+        except (OSError, ValueError) as error:  # ValueError: a certificate was refused
+            raise NetError("connection broke: " + " ".join(str(error).split()))
         if count is None:
             return 0
         return count or -1
@@ -172,8 +186,8 @@ class Stream:
         """
         try:
             count = self._socket.write(buffer, start, length)
-        except OSError as error:
-            raise NetError("connection broke: %s" % error)
+        except (OSError, ValueError) as error:  # ValueError: a certificate was refused
+            raise NetError("connection broke: " + " ".join(str(error).split()))
         return count or 0
 
     async def write_all(self, data: bytes, deadline: int) -> None:

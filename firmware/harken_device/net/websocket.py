@@ -38,7 +38,7 @@ LARGEST_BINARY = const(4096)
 LARGEST_TEXT = const(16_384)
 
 _LARGEST_CONTROL = const(125)
-_STALL_MS = const(10_000)
+_PATIENCE_MS = const(10_000)
 _MOST_FRAMES = const(32)  # that are no message, taken by one `poll`
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -80,6 +80,9 @@ def _accept_of(key: bytes) -> str:
 class WebSocket:
     """One connection to a server.
 
+    Args:
+        patience_ms: for how long the server may stall within a message, and leave ours unread.
+
     Attributes:
         payload: where `poll` left a binary message.
         length: bytes of it.
@@ -87,7 +90,8 @@ class WebSocket:
         heard_at: `ticks_ms()` when bytes last came in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience_ms: int = _PATIENCE_MS) -> None:
+        self._patience_ms = patience_ms
         self._stream = Stream()
         self._keys = _Keys()
         self._ring = RingIO(LARGEST_BINARY + HEADROOM)
@@ -102,8 +106,9 @@ class WebSocket:
         self._wide = False  # the two bytes awaited are an extended length
         self._opcode = 0
         self._final = False
-        self._length = 0
-        self._message = 0
+        self._length = 0  # bytes of its payload that are still to come
+        self._whole = False  # the payload is taken in one piece
+        self._message = 0  # kind of the message that the frame is part of
         self._parts = bytearray()
         self._began = 0
         # Sending: the frame under way, and the control frame that waits for it.
@@ -193,7 +198,7 @@ class WebSocket:
             return True
         if count < 0:
             raise WebSocketError("the gateway hung up without a close")
-        if self._amid() and ticks_diff(ticks_ms(), self._began) > _STALL_MS:
+        if self._amid() and ticks_diff(ticks_ms(), self._began) > self._patience_ms:
             raise WebSocketError("the gateway stalls within a message", 1008)
         return False
 
@@ -218,7 +223,7 @@ class WebSocket:
             self._open_frame(self._head[0], self._head[1])
             if self._wide:
                 return _AGAIN
-        self._check_size()
+        self._weigh()
         self._in_payload = True
         return self._take_payload()
 
@@ -240,7 +245,11 @@ class WebSocket:
         self._wide = second == 126
         self._length = second
 
-    def _check_size(self) -> None:
+    def _weigh(self) -> None:
+        """Decide how the payload is taken, and whether it may be that long."""
+        self._whole = self._opcode >= _CLOSE or (
+            self._final and self._opcode != _CONTINUATION and self._length <= LARGEST_BINARY
+        )
         if self._opcode >= _CLOSE:
             return
         if self._opcode != _CONTINUATION:
@@ -250,10 +259,7 @@ class WebSocket:
             raise WebSocketError("a message is too big", 1009)
 
     def _take_payload(self) -> int:
-        whole = self._opcode >= _CLOSE or (
-            self._final and self._opcode != _CONTINUATION and self._length <= LARGEST_BINARY
-        )
-        if not whole:
+        if not self._whole:
             return self._take_part()
         if self._ring.any() < self._length:
             return _MORE
@@ -374,7 +380,7 @@ class WebSocket:
 
         Raises:
             NetError: the connection broke.
-            WebSocketError: the gateway has not read for ten seconds.
+            WebSocketError: the gateway has not read for too long.
         """
         while True:
             if self._out is None:
@@ -386,7 +392,7 @@ class WebSocket:
             self._out_at += count
             self._out_left -= count
             if self._out_left:
-                if ticks_diff(ticks_ms(), self._out_since) > _STALL_MS:
+                if ticks_diff(ticks_ms(), self._out_since) > self._patience_ms:
                     raise WebSocketError("the gateway does not read", 1008)
                 return
             self._out = None
