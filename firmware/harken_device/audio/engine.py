@@ -29,13 +29,12 @@ from micropython import const
 from harken_device.audio.playout import Playout
 from harken_device.audio.speech import BEGAN, ENDED, Speech
 from harken_device.audio.uplink import Uplink
-from harken_device.audio.wake import WakeWord, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from board_face import Board
 
-    from harken_typings import Board
+    from harken_device.audio.wake import WakeWord
 
 HOP = const(1)
 WAKE = const(2)
@@ -56,14 +55,16 @@ class Engine:
 
     Args:
         hal: the board.
-        wake_model: name of the wake model in flash; without a usable one the button still works.
+        words: the wake words to listen for (`wake.load`); most boards run one, some none.
         endpoint_ms: silence that ends the user's turn.
     """
 
-    def __init__(self, hal: "Board", wake_model: str, endpoint_ms: int = _ENDPOINT_MS) -> None:
+    def __init__(
+        self, hal: "Board", words: "tuple[WakeWord, ...]", endpoint_ms: int = _ENDPOINT_MS
+    ) -> None:
         self._mic = hal.mic
         self._speaker = hal.speaker
-        self._word = _wake_word(wake_model, hal.log)
+        self._words = words
         self._features = harken_core.Features()
         self._row = bytearray(40)
         self._vad = harken_core.Vad()
@@ -114,11 +115,12 @@ class Engine:
     def _heard_word(self, mic: memoryview) -> bool:
         if not self._features.step(mic, self._row):
             return False
-        word = self._word
-        if word is None or not word.step(self._row):
-            return False
-        self.wake_word = word.name
-        return True
+        heard = False
+        for word in self._words:
+            if word.step(self._row):
+                self.wake_word = word.name
+                heard = True
+        return heard
 
     def _follow(self, voice: bool) -> int:
         change = self._speech.step(voice)
@@ -208,13 +210,3 @@ class Engine:
     def answer_drop(self) -> None:
         """The answer is not wanted any more: silence from the next block on."""
         self._playout.drop()
-
-
-def _wake_word(name: str, log: "Callable[[str], None]") -> "WakeWord | None":
-    if not name:
-        return None
-    try:
-        return load(name)
-    except (OSError, ValueError) as error:
-        log("wake: no wake word, the model %s cannot be used: %r" % (name, error))
-        return None

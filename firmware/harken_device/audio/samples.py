@@ -7,18 +7,18 @@ import micropython
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from harken_typings import ptr8, ptr16
+    from _mpy_shed._mpy_builtins import ptr8, ptr16
 
 
 @micropython.viper
-def copy(to: ptr8, at: int, source: ptr8, start: int, count: int):
+def copy(to: ptr8, at: int, source: ptr8, start: int, count: int) -> None:
     """Copy `count` bytes of `source` from `start` into `to` from `at`."""
     for i in range(count):
         to[at + i] = source[start + i]
 
 
 @micropython.viper
-def silence(block: ptr16, count: int):
+def silence(block: ptr16, count: int) -> None:
     """Write `count` zeros."""
     for i in range(count):
         block[i] = 0

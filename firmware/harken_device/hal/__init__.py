@@ -2,10 +2,10 @@
 
 `open_board()` gives an object with
 
-    mic.poll(block) -> bool        a 10 ms block (160 samples int16, 16 kHz) was ready and is now in `block`;
-                                   a call that returns False may be repeated with the same `block` only
-    speaker.write(block)           plays 160 samples, two blocks after the microphone block just read
-    wifi.connect() / up() / disconnect()     `connect` returns at once; `up` says whether it worked
+    mic.poll(block) -> bool        10 ms (160 samples int16, 16 kHz) were ready and are in `block`;
+                                   after False, come back with the same `block`
+    speaker.write(block)           plays 160 samples, two blocks after the last microphone block
+    wifi.connect() / up() / disconnect()     `connect` returns at once; `up`: whether it worked
     leds.set(red, green, blue)     0..255 each
     button.pressed() -> bool
     slots.active() -> str          the firmware slot this code runs from
@@ -19,24 +19,28 @@
     off() / reset()                do not return
 """
 
+import json
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from board_face import Board
 
 _HALS = {"esp32": "esp32", "rp2": "rp2", "linux": "sim"}
 
 
-def open_board():
+def open_board() -> "Board":
     """The board this runs on, as its `board.json` in flash describes it.
 
     Raises:
         OSError: `board.json` is missing or a part does not answer.
         ValueError: `board.json` is not JSON, or asks for what this port does not have.
     """
-    import json
-
     with open("board.json") as file:
         description = json.load(file)
     port = _HALS.get(sys.platform)
     if port is None:
         raise ValueError("no HAL for " + sys.platform)
     module = __import__("harken_device.hal." + port, None, None, ("Board",))
-    return module.Board(description)
+    board: Board = module.Board(description)
+    return board

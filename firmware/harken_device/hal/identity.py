@@ -6,19 +6,21 @@ _FILE = "client_id"
 
 
 class Identity:
-    """Args:
-    mac: six bytes.
+    """Identity of the device.
+
+    Args:
+        mac: six bytes.
     """
 
-    def __init__(self, mac):
+    def __init__(self, mac: bytes) -> None:
         self._mac = ":".join("%02x" % byte for byte in mac)
         self._client_id = ""
 
-    def mac(self):
+    def mac(self) -> str:
         """Lower case, with colons."""
         return self._mac
 
-    def client_id(self):
+    def client_id(self) -> str:
         """A UUID version 4, made at first boot and kept in flash.
 
         Raises:
@@ -29,7 +31,7 @@ class Identity:
         return self._client_id
 
 
-def _stored():
+def _stored() -> str:
     try:
         with open(_FILE) as file:
             text = file.read(36)
@@ -38,7 +40,7 @@ def _stored():
     return text if len(text) == 36 else ""
 
 
-def _store(text):
+def _store(text: str) -> str:
     # Renamed into place: a power cut leaves no half an identity.
     with open(_FILE + ".new", "w") as file:
         file.write(text)
@@ -46,7 +48,7 @@ def _store(text):
     return text
 
 
-def _uuid4():
+def _uuid4() -> str:
     raw = bytearray(os.urandom(16))
     raw[6] = raw[6] & 0x0F | 0x40
     raw[8] = raw[8] & 0x3F | 0x80

@@ -13,6 +13,7 @@ import time
 
 from micropython import const
 
+from harken_device.hal.clock import Clock
 from harken_device.hal.identity import Identity
 
 _MIC = const(0x01)
@@ -42,7 +43,7 @@ _IPPROTO_TCP = const(6)
 class _Rig:
     """The connection: framing, deadlines, and what the rig last said of button and radio."""
 
-    def __init__(self, address):
+    def __init__(self, address: str) -> None:
         host, port = address.split(":")
         self._socket = socket.socket()
         self._socket.connect(socket.getaddrinfo(host, int(port))[0][-1])
@@ -60,8 +61,8 @@ class _Rig:
         self.radio = True
         self.blocks = 0  # microphone blocks received
 
-    def poll(self, block):
-        """Take what the rig has sent, up to and with one microphone block; True if there was one."""
+    def poll(self, block: "bytearray | memoryview") -> bool:
+        """Take what the rig has sent, up to and with one microphone block; True where one came."""
         header = self._header
         while True:
             if not self._in_payload:
@@ -83,7 +84,7 @@ class _Rig:
             self._in_payload = False
             self._obey(kind)
 
-    def _fill(self, buffer, size):
+    def _fill(self, buffer: "bytearray | memoryview", size: int) -> bool:
         """Read on until `size` bytes of this part of the message lie in `buffer`; True then."""
         if self._have == 0:
             count = self._socket.readinto(buffer, size)
@@ -102,7 +103,7 @@ class _Rig:
         self._have = 0
         return True
 
-    def _obey(self, kind):
+    def _obey(self, kind: int) -> None:
         if kind == _BUTTON:
             self.pressed = self._control[1] != 0
         elif kind == _WIFI:
@@ -111,7 +112,7 @@ class _Rig:
             self.close()
             sys.exit(_EXIT_OFF)
 
-    def send(self, kind, payload, length):
+    def send(self, kind: int, payload: bytes, length: int) -> None:
         """One message of at most `_LARGEST_TEXT` bytes."""
         out = self._out
         out[0] = kind
@@ -120,7 +121,7 @@ class _Rig:
         self._write(out, 4)
         self._write(payload, length)
 
-    def speak(self, block):
+    def speak(self, block: bytearray) -> None:
         """The loudspeaker block that answers the microphone block just taken."""
         sample = (self.blocks - 1 + _OUTPUT_DELAY_BLOCKS) * 160
         out = self._out
@@ -134,7 +135,7 @@ class _Rig:
         self._write(out, 8)
         self._write(block, _BLOCK_BYTES)
 
-    def _write(self, buffer, length):
+    def _write(self, buffer: "bytes | bytearray", length: int) -> None:
         done = 0
         while done < length:
             count = self._socket.write(buffer, done, length - done)
@@ -143,16 +144,17 @@ class _Rig:
             elif not self._writable.poll(_WRITE_DEADLINE_MS):
                 sys.exit(_EXIT_NO_RIG)
 
-    def close(self):
+    def close(self) -> None:
+        """Hang up."""
         self._socket.close()
 
 
 class _Mic:
-    def __init__(self, rig, hello):
+    def __init__(self, rig: _Rig, hello: "dict[str, object]") -> None:
         self._rig = rig
-        self._hello = hello
+        self._hello: dict[str, object] | None = hello
 
-    def poll(self, block):
+    def poll(self, block: "bytearray | memoryview") -> bool:
         if self._hello is not None:  # the first poll switches the microphone on
             import gc
 
@@ -165,70 +167,57 @@ class _Mic:
 
 
 class _Speaker:
-    def __init__(self, rig):
+    def __init__(self, rig: _Rig) -> None:
         self.write = rig.speak
 
 
 class _Wifi:
-    def __init__(self, rig):
+    def __init__(self, rig: _Rig) -> None:
         self._rig = rig
         self._joined = False
 
-    def connect(self):
+    def connect(self) -> None:
         self._joined = True
 
-    def up(self):
+    def up(self) -> bool:
         return self._joined and self._rig.radio
 
-    def disconnect(self):
+    def disconnect(self) -> None:
         self._joined = False
 
 
 class _Leds:
-    def __init__(self, rig):
+    def __init__(self, rig: _Rig) -> None:
         self._rig = rig
 
-    def set(self, red, green, blue):
+    def set(self, red: int, green: int, blue: int) -> None:
         self._rig.send(_LED, bytes((red, green, blue)), 3)
 
 
 class _Button:
-    def __init__(self, rig):
+    def __init__(self, rig: _Rig) -> None:
         self._rig = rig
 
-    def pressed(self):
+    def pressed(self) -> bool:
         return self._rig.pressed
 
 
 class _Slots:
-    def active(self):
+    def active(self) -> str:
         return "a"
 
-    def confirm(self):
+    def confirm(self) -> None:
         """The image of a simulated board has one slot: there is nothing to go back to."""
-
-
-class _Clock:
-    def __init__(self):
-        self._offset_ms = None
-
-    def set(self, unix_ms):
-        self._offset_ms = unix_ms - time.time_ns() // 1_000_000
-
-    def unix_ms(self):
-        if self._offset_ms is None:
-            return 0
-        return time.time_ns() // 1_000_000 + self._offset_ms
 
 
 class _Watchdog:
     """The rig is the silicon that bites: it resets a board that has fed once and then stops."""
 
-    def __init__(self, rig):
+    def __init__(self, rig: _Rig) -> None:
         self._rig = rig
         self._fed = time.ticks_add(time.ticks_ms(), -_FEED_EVERY_MS)
 
-    def feed(self):
+    def feed(self) -> None:
         now = time.ticks_ms()
         if time.ticks_diff(now, self._fed) >= _FEED_EVERY_MS:
             self._fed = now
@@ -242,10 +231,10 @@ class Board:
         description: `board.json`.
     """
 
-    def __init__(self, description):
+    def __init__(self, description: "dict[str, str]") -> None:
         import harken_device
 
-        rig = _Rig(os.getenv("HARKEN_SIM_RIG"))
+        rig = _Rig(os.getenv("HARKEN_SIM_RIG") or "")
         self._rig = rig
         self.name = description["board"]
         self.mic = _Mic(rig, {"board": self.name, "firmware": harken_device.__version__})
@@ -254,24 +243,27 @@ class Board:
         self.leds = _Leds(rig)
         self.button = _Button(rig)
         self.slots = _Slots()
-        self.clock = _Clock()
+        self.clock = Clock()
         mac = os.getenv("HARKEN_SIM_MAC") or "020000000001"
         self.identity = Identity(bytes(int(mac[i : i + 2], 16) for i in range(0, 12, 2)))
         self.watchdog = _Watchdog(rig)
 
-    def mark(self, name, sample, value=None):
+    def mark(self, name: str, sample: int, value: object = None) -> None:
         """A stage, in device samples, for the rig's record."""
         text = json.dumps({"mark": name, "sample": sample, "value": value}).encode()
         self._rig.send(_MARK, text, len(text))
 
-    def log(self, line):
+    def log(self, line: str) -> None:
+        """One line to the rig."""
         text = line.encode()
         self._rig.send(_LOG, text, min(len(text), _LARGEST_TEXT))
 
-    def off(self):
+    def off(self) -> None:
+        """Switch off; does not return."""
         self._rig.close()
         sys.exit(_EXIT_OFF)
 
-    def reset(self):
+    def reset(self) -> None:
+        """Boot anew; does not return."""
         self._rig.close()
         sys.exit(_EXIT_RESET)

@@ -30,7 +30,7 @@ __all__ = ["BLOCK_SIZE", "build_flash", "read_flash"]
 BLOCK_SIZE = 4096
 # MicroPython's LittleFS reads this version whatever its age; newer ones only if it is new too.
 _DISK_VERSION = 0x0002_0000
-_MAIN = "from harken_device import start\n\nstart.run()\n"
+_MAIN = "from harken_device import start\n\nstart.main()\n"
 _COMPILE_DEADLINE_S = 60
 _IMAGES_KEPT = 32
 _LARGEST_CONFIG = 16 * 1024
@@ -69,7 +69,7 @@ def build_flash(
         "board.json": json.dumps(description, separators=(",", ":")).encode(),
         "config.json": _config_json(config),
         **_models(wake_models),
-        **_firmware(cache, str(description["arch"])),
+        **_firmware(cache, str(description["arch"]), description["leave_out"]),
     }
     digest = hashlib.sha256()
     for name in sorted(files):
@@ -148,11 +148,13 @@ def _models(wake_models: Iterable[Path]) -> dict[str, bytes]:
     return files
 
 
-def _firmware(cache: Path, arch: str) -> dict[str, bytes]:
+def _firmware(cache: Path, arch: str, leave_out: Sequence[str]) -> dict[str, bytes]:
     """`harken_device` compiled, and the native modules of `arch` at the top of the flash."""
     device = _device_folder()
     files: dict[str, bytes] = {}
     for source in sorted(device.rglob("*.py")):
+        if source.relative_to(device).as_posix() in leave_out:
+            continue
         inside = source.relative_to(device.parent).with_suffix(".mpy")
         files[inside.as_posix()] = _compiled(
             source, inside.with_suffix(".py").as_posix(), cache, arch
