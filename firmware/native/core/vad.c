@@ -1,0 +1,161 @@
+#include "vad.h"
+
+#include <string.h>
+
+#include "bits.h"
+
+#define DB(value) ((int32_t)((value) * 256))
+#define FULL_SCALE DB(112.35) // 160 samples of 32768
+#define SILENCE DB(-96)
+// The minimum of many noisy values lies below their mean by about this.
+#define MINIMUM_BIAS DB(1.5)
+#define HYSTERESIS DB(3)
+#define DEFAULT_THRESHOLD DB(9)
+#define DEFAULT_HANGOVER 50
+#define HOP_MS 10
+#define ONSET_HOPS 3
+
+uint32_t harken_vad_size(void) {
+    return sizeof(harken_vad);
+}
+
+void harken_vad_init(harken_vad *state) {
+    state->threshold = DEFAULT_THRESHOLD;
+    state->hangover = DEFAULT_HANGOVER;
+    harken_vad_reset(state);
+}
+
+void harken_vad_reset(harken_vad *state) {
+    int32_t threshold = state->threshold;
+    int32_t hangover = state->hangover;
+    memset(state, 0, sizeof(*state));
+    state->threshold = threshold;
+    state->hangover = hangover;
+    state->level = SILENCE;
+    state->floor = SILENCE;
+}
+
+int harken_vad_tune(harken_vad *state, int threshold_db, int hangover_ms) {
+    if (threshold_db != -1 && (threshold_db < 1 || threshold_db > 60)) {
+        return 0;
+    }
+    if (hangover_ms != -1 && (hangover_ms < 0 || hangover_ms > 10000)) {
+        return 0;
+    }
+    if (threshold_db != -1) {
+        state->threshold = DB(threshold_db);
+    }
+    if (hangover_ms != -1) {
+        state->hangover = hangover_ms / HOP_MS;
+    }
+    return 1;
+}
+
+// Energy of a hop behind a first-order high-pass at 80 Hz, which takes away offset and hum.
+static uint64_t energy_of(harken_vad *state, const int16_t *pcm) {
+    uint64_t energy = 0;
+    int32_t last = state->last_sample;
+    int32_t value = state->high_passed;
+    for (unsigned n = 0; n < VAD_HOP; n++) {
+        value += (pcm[n] - last) * 16 - (value >> 5);
+        last = pcm[n];
+        int32_t sample = value >> 4;
+        energy += (uint64_t)((int64_t)sample * sample);
+    }
+    state->last_sample = last;
+    state->high_passed = value;
+    return energy;
+}
+
+// 10 log10 in Q8, by log2 of the leading bit and a parabola between powers of two (0.02 dB).
+static int32_t decibels(uint64_t energy) {
+    if (energy == 0) {
+        return SILENCE + FULL_SCALE;
+    }
+    int exponent = bit_length64(energy) - 1;
+    uint32_t fraction = (uint32_t)(exponent > 16 ? energy >> (exponent - 16) : energy << (16 - exponent));
+    fraction &= 0xffff;
+    uint32_t bow = ((fraction * (uint64_t)(0x10000 - fraction)) >> 16) * 22544 >> 16;
+    int32_t log2 = (exponent << 8) + (int32_t)((fraction + bow) >> 8);
+    return (log2 * 12330) >> 12;
+}
+
+static void track_floor(harken_vad *state, uint64_t energy) {
+    memmove(state->energies, state->energies + 1, sizeof(state->energies) - sizeof(state->energies[0]));
+    state->energies[VAD_SMOOTHED - 1] = energy;
+    if (state->heard < VAD_SMOOTHED) {
+        state->heard++;
+    }
+    uint64_t sum = 0;
+    for (unsigned n = VAD_SMOOTHED - state->heard; n < VAD_SMOOTHED; n++) {
+        sum += state->energies[n];
+    }
+    int32_t smoothed = decibels(sum / state->heard) - FULL_SCALE;
+    if (state->heard == 1) {
+        for (unsigned n = 0; n < VAD_BLOCKS; n++) {
+            state->minima[n] = smoothed;
+        }
+        state->block_minimum = smoothed;
+    }
+    if (smoothed < state->block_minimum) {
+        state->block_minimum = smoothed;
+    }
+    state->minima[state->block] = state->block_minimum;
+    if (++state->hops_in_block == VAD_BLOCK_HOPS) {
+        state->hops_in_block = 0;
+        state->block = (state->block + 1) % VAD_BLOCKS;
+        state->block_minimum = smoothed;
+    }
+    int32_t least = state->minima[0];
+    for (unsigned n = 1; n < VAD_BLOCKS; n++) {
+        least = state->minima[n] < least ? state->minima[n] : least;
+    }
+    state->floor = least + MINIMUM_BIAS;
+}
+
+static int majority(uint32_t history) {
+    return (history & 1) + (history >> 1 & 1) + (history >> 2 & 1) >= 2;
+}
+
+static void follow_utterance(harken_vad *state, int speech) {
+    if (speech) {
+        state->since_speech = 0;
+        uint32_t onset = (1u << ONSET_HOPS) - 1;
+        if ((state->history & onset) == onset) {
+            state->utterance = 1;
+        }
+        return;
+    }
+    if (state->since_speech < state->hangover) {
+        state->since_speech++;
+    } else {
+        state->utterance = 0;
+    }
+}
+
+int harken_vad_step(harken_vad *state, const int16_t *pcm) {
+    uint64_t energy = energy_of(state, pcm);
+    state->level = decibels(energy) - FULL_SCALE;
+    // A muted microphone gives exact zeros, which say nothing about the room.
+    if (energy != 0) {
+        track_floor(state, energy);
+    }
+    int32_t threshold = state->threshold - (state->utterance ? HYSTERESIS : 0);
+    int over = energy != 0 && state->level > state->floor + threshold;
+    state->history = state->history << 1 | (uint32_t)over;
+    int speech = majority(state->history);
+    follow_utterance(state, speech);
+    return (speech ? VAD_SPEECH : 0) | (state->utterance ? VAD_UTTERANCE : 0);
+}
+
+static int rounded(int32_t level) {
+    return (level + 128) >> 8;
+}
+
+int harken_vad_level_db(const harken_vad *state) {
+    return rounded(state->level);
+}
+
+int harken_vad_floor_db(const harken_vad *state) {
+    return rounded(state->floor);
+}
