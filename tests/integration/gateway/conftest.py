@@ -103,10 +103,8 @@ class EchoAgent:
             yield event
 
     def interrupt(self, played_ms: int) -> None:
-        if self._answer is None or self._answer.done():
-            return
         self.interrupts.append(played_ms)
-        if self.deaf_to_interrupt:
+        if self._answer is None or self._answer.done() or self.deaf_to_interrupt:
             return
         self._answer.cancel()
         self._events.put_nowait(said.AnswerCancelled())
@@ -135,9 +133,14 @@ class EchoAgent:
             self.commit()
 
     def _begin(self, transcript: str, pcm: bytes) -> None:
-        self._answer = asyncio.get_running_loop().create_task(self._reply(transcript, pcm))
+        work = self._reply(transcript, pcm, self._answer)
+        self._answer = asyncio.get_running_loop().create_task(work)
 
-    async def _reply(self, transcript: str, pcm: bytes) -> None:
+    async def _reply(
+        self, transcript: str, pcm: bytes, before: asyncio.Task[None] | None
+    ) -> None:
+        if before is not None:
+            await asyncio.wait([before])
         put = self._events.put_nowait
         if self.mute:
             await asyncio.sleep(3600)
@@ -245,21 +248,21 @@ class Device:
         decoder = Decoder(RATE)
         return b"".join(decoder.decode(packet) for packet in self.packets())
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
-        async with asyncio.timeout(timeout):
+    async def until(self, condition: Callable[[], bool], within: float = 10.0) -> None:
+        async with asyncio.timeout(within):
             while not condition():
                 if self.closed.is_set():
                     raise ConnectionError(f"closed: {self.socket.close_reason}")
                 self._news.clear()
                 await self._news.wait()
 
-    async def expect(self, kind: str, timeout: float = 10.0, **keys: Any) -> dict[str, Any]:
+    async def expect(self, kind: str, within: float = 10.0, **keys: Any) -> dict[str, Any]:
         """The next message of a kind that was not expected before."""
 
         def fresh() -> list[dict[str, Any]]:
             return [found for found in self.messages(kind, **keys) if id(found) not in self._seen]
 
-        await self.until(lambda: bool(fresh()), timeout)
+        await self.until(lambda: bool(fresh()), within)
         found = fresh()[0]
         self._seen.add(id(found))
         return found
@@ -299,9 +302,9 @@ class Gateway:
         self.devices.append(device)
         return device
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
-        async with asyncio.timeout(timeout):
-            while not condition():
+    async def until(self, condition: Callable[[], bool], within: float = 10.0) -> None:
+        async with asyncio.timeout(within):
+            while not condition():  # noqa: ASYNC110  any state of the gateway may be meant
                 await asyncio.sleep(0.005)
 
 
