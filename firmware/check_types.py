@@ -6,8 +6,10 @@ mypy over the files that the port carries, with the stubs in place of CPython's 
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,36 @@ PORTS = (
     Port("rp2-rpi-pico2-w", "pico-2-w"),
 )
 
+# What the stubs say otherwise than the ports do: file, their text, what holds.
+_CORRECTIONS = (
+    # Ticks are small integers; an opaque class would have to run through every signature.
+    (
+        "_mpy_shed/time_mp.pyi",
+        "class _TicksMs:\n",
+        "_TicksMs: TypeAlias = int\n\nclass _OpaqueTicksMs:\n",
+    ),
+    # A viper function takes any buffer where it says `ptr8`.
+    (
+        "micropython.pyi",
+        "def viper(_func: Callable[_Param, _Ret], /) -> Callable[_Param, _Ret]:",
+        "def viper(_func: Callable[..., _Ret], /) -> Callable[..., _Ret]:",
+    ),
+    # Every stream's `write` takes an offset and a length.
+    (
+        "micropython.pyi",
+        "def write(self, buf) -> int:",
+        "def write(self, buf, offset: int = 0, length: int = 0, /) -> int:",
+    ),
+    (
+        "socket.pyi",
+        "def write(self, buf: AnyReadableBuf, /) -> int:",
+        "def write(self, buf: AnyReadableBuf, offset: int = 0, length: int = 0, /) -> int:",
+    ),
+    ("tls.pyi", "class SSLContext:\n", "class SSLContext:\n    verify_mode: int\n"),
+    # `Partition(Partition.RUNNING)` is how the port's own documentation has it.
+    ("esp32.pyi", "def __init__(self, id: str, block", "def __init__(self, id: str | int, block"),
+)
+
 # What the stubs themselves get wrong about each other is not ours to fix; mypy must still follow
 # them. `main` is the board's own program, in its flash.
 _CONFIG = """\
@@ -55,18 +87,40 @@ ignore_missing_imports = true
 
 
 def stub_folder(port: Port) -> Path:
-    """The port's stubs, fetched if they are not there yet."""
-    folder = STUBS / f"{port.stubs}-{_STUBS_VERSION}"
-    if (folder / "stdlib" / "builtins.pyi").exists():
+    """The port's stubs, fetched and corrected if they are not there yet."""
+    digest = hashlib.sha256(repr((_STUBS_VERSION, _CORRECTIONS)).encode()).hexdigest()[:12]
+    folder = STUBS / f"{port.stubs}-{digest}"
+    if folder.exists():
         return folder
     print(f"fetching the stubs of {port.stubs} …", file=sys.stderr)
-    package = f"micropython-{port.stubs}-stubs=={_STUBS_VERSION}"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), package],
-        check=True,
-        timeout=_INSTALL_DEADLINE_S,
-    )
+    STUBS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=STUBS) as temporary:
+        fresh = Path(temporary) / "stubs"
+        package = f"micropython-{port.stubs}-stubs=={_STUBS_VERSION}"
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(fresh), package],
+            check=True,
+            timeout=_INSTALL_DEADLINE_S,
+        )
+        correct(fresh)
+        fresh.rename(folder)
     return folder
+
+
+def correct(folder: Path) -> None:
+    """Apply the corrections.
+
+    Raises:
+        LookupError: the stubs do not say what a correction expects.
+    """
+    for name, wrong, right in _CORRECTIONS:
+        path = folder / name
+        if not path.exists():
+            continue  # this port has no such module
+        text = path.read_text("utf-8")
+        if wrong not in text:
+            raise LookupError(f"{path} no longer says {wrong!r}: look at this correction again")
+        path.write_text(text.replace(wrong, right), "utf-8")
 
 
 def carried(port: Port) -> list[Path]:
@@ -78,7 +132,7 @@ def carried(port: Port) -> list[Path]:
 
 
 def silenced(folder: Path) -> str:
-    """mypy sections that keep it quiet about the stub modules of `folder`."""
+    """Sections that keep mypy quiet about the stub modules of `folder`."""
     names = {
         path.relative_to(folder).parts[0].removesuffix(".pyi") for path in folder.rglob("*.pyi")
     }
@@ -93,13 +147,18 @@ def silenced(folder: Path) -> str:
 def check(port: Port) -> bool:
     """Run mypy for one port; True where it found nothing."""
     folder = stub_folder(port)
-    config = folder / "mypy.ini"
+    config = STUBS / f"{port.board}.ini"
     config.write_text(_CONFIG.format(silenced=silenced(folder)), "utf-8")
     path = ":".join(map(str, (FIRMWARE, FIRMWARE / "typings", folder)))
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--config-file", str(config)),
-            *("--custom-typeshed-dir", str(folder), "--cache-dir", str(folder / ".mypy_cache")),
+            *(
+                "--custom-typeshed-dir",
+                str(folder),
+                "--cache-dir",
+                str(STUBS / f"{port.board}.mypy_cache"),
+            ),
             *(str(file) for file in (*carried(port), *port.extra)),
         ],
         check=False,
@@ -113,7 +172,8 @@ def check(port: Port) -> bool:
 
 def main() -> int:
     """Check every port; exit status."""
-    return 0 if all([check(port) for port in PORTS]) else 1
+    results = [check(port) for port in PORTS]
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":

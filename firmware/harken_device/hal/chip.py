@@ -32,7 +32,7 @@ _WIFI_FILE = "wifi.json"
 
 
 @micropython.viper
-def _narrow(block: ptr16, raw: ptr32, count: int, shift: int):
+def _narrow(block: ptr16, raw: ptr32, count: int, shift: int):  # type: ignore[no-untyped-def]
     """`count` samples of 32 bits to 16: shifted right, and cut off at full scale."""
     for i in range(count):
         value = int(raw[i]) >> shift

@@ -20,7 +20,7 @@ class FlashImage:
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "r+b")
-        self._blocks = self._file.seek(0, 2) // _BLOCK
+        self._blocks: int = self._file.seek(0, 2) // _BLOCK
 
     def readblocks(self, block: int, buffer: bytearray, offset: int = 0) -> None:
         """Fill `buffer` from `offset` in `block`."""
@@ -43,7 +43,11 @@ class FlashImage:
         return 0
 
 
-vfs.mount(vfs.VfsLfs2(FlashImage(os.getenv("HARKEN_SIM_FLASH"))), "/flash")
+# The stubs take VfsLfs2 for a block device, not for a file system over one.
+vfs.mount(
+    vfs.VfsLfs2(FlashImage(os.getenv("HARKEN_SIM_FLASH") or "")),  # type: ignore[abstract,arg-type]
+    "/flash",
+)
 os.chdir("/flash")
 sys.path[:] = ["/flash", ".frozen"]
 sys.modules.pop("__main__", None)
