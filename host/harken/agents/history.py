@@ -1,0 +1,113 @@
+"""The conversation as both sides know it: an interrupted answer counts as far as it was heard."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Exchange", "History"]
+
+Message = dict[str, Any]
+
+# Bytes of text in a token, on the low side for English; about one character of Chinese.
+_BYTES_PER_TOKEN = 3
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One turn: what the user said and what was answered.
+
+    Attributes:
+        user: the user's words.
+        clauses: each clause that was spoken and how long it sounds, in ms.
+        between: messages of tool calls and their results, as a language model wants them.
+        heard_ms: how much of the answer was heard; `None` for all of it.
+    """
+
+    user: str = ""
+    clauses: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    between: list[Message] = field(default_factory=list[Message])
+    heard_ms: float | None = None
+
+    @property
+    def heard(self) -> str:
+        """The words of the answer that were heard, the last clause in proportion to its time."""
+        if self.heard_ms is None:
+            return "".join(text for text, _ in self.clauses).strip()
+        left = self.heard_ms
+        heard = ""
+        for text, length in self.clauses:
+            if left < length:
+                words = text.split()
+                heard += " ".join(words[: int(len(words) * left / length)])
+                break
+            heard += text
+            left -= length
+        return heard.strip()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the answer was heard."""
+        return self.heard_ms is None or self.heard_ms >= sum(length for _, length in self.clauses)
+
+    def messages(self) -> list[Message]:
+        """As a language model wants it."""
+        found: list[Message] = [{"role": "user", "content": self.user}, *self.between]
+        if heard := self.heard:
+            text = heard if self.whole else f"{heard} …"
+            found.append({"role": "assistant", "content": text})
+        return found
+
+
+class History:
+    """The last exchanges of a conversation.
+
+    Args:
+        most: exchanges kept.
+    """
+
+    def __init__(self, most: int = 32) -> None:
+        self._exchanges: deque[Exchange] = deque(maxlen=most)
+
+    def add(self, exchange: Exchange) -> None:
+        """The next turn; it may still grow."""
+        self._exchanges.append(exchange)
+
+    def messages(
+        self,
+        instructions: str,
+        now: Sequence[Message],
+        tokens: int | None,
+        current: Exchange | None = None,
+    ) -> list[Message]:
+        """The prompt of a turn.
+
+        Args:
+            instructions: the persona; first, and never left out.
+            now: the messages of this turn; last, and never left out.
+            tokens: room for all of it; the oldest exchanges go first. `None`: no limit is known.
+            current: the exchange that `now` is of, where it was added already.
+        """
+        head: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
+        room = None if tokens is None else tokens - _cost([*head, *now])
+        chosen: list[Message] = []
+        for exchange in reversed(self._exchanges):
+            if exchange is current or not exchange.user:
+                continue
+            messages = exchange.messages()
+            if room is not None:
+                room -= _cost(messages)
+                if room < 0:
+                    break
+            chosen[:0] = messages
+        return [*head, *chosen, *now]
+
+
+def _cost(messages: Sequence[Message]) -> int:
+    """Tokens of some messages, rather too many than too few."""
+    texts = (str(message.get("content") or message) for message in messages)
+    return sum(8 + len(text.encode()) // _BYTES_PER_TOKEN for text in texts)
