@@ -5,6 +5,6 @@ talker is a clip heard through that room, and what the device plays comes back i
 """
 
 from harken_hil.world.room import Place, Room, quiet_room
-from harken_hil.world.world import Utterance, World
+from harken_hil.world.world import SILENCE_PEAK, Utterance, World
 
-__all__ = ["Place", "Room", "Utterance", "World", "quiet_room"]
+__all__ = ["SILENCE_PEAK", "Place", "Room", "Utterance", "World", "quiet_room"]

@@ -1,0 +1,1 @@
+"""`harken demo`: a simulated device hears its name, asks, is answered and interrupted."""

@@ -1,0 +1,99 @@
+"""`harken demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import rich_click as click
+
+from harken.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harken_hil.demo.run import Run
+
+__all__ = ["demo"]
+
+# Names alone: the modules that know them take a second to import.
+_WAKE_WORDS = ("okay_nabu", "hey_jarvis", "hey_mycroft", "alexa")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--wav", type=click.Path(path_type=Path), help="A recording of the question, at most 60 s."
+)
+@click.option("--say", metavar="TEXT", help="The question, said by a voice.")
+@click.option(
+    "--listen",
+    type=click.Choice(["wake", "button"]),
+    default="wake",
+    show_default=True,
+    help="How the device is called.",
+)
+@click.option(
+    "--wake",
+    type=click.Choice(_WAKE_WORDS),
+    default=_WAKE_WORDS[0],
+    show_default=True,
+    help="The wake word.",
+)
+@click.option(
+    "--interrupt/--no-interrupt", default=True, help="Whether a second turn interrupts the first."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the report; runs/TIME unless given.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def demo(
+    wav: Path | None,
+    say: str | None,
+    listen: Literal["wake", "button"],
+    wake: str,
+    *,
+    interrupt: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Hear a simulated device ask and be answered.
+
+    Starts a gateway, boots one simulated device in a simulated quiet room, lets somebody call it
+    and ask, then interrupt the answer with a command; leaves a report to open in a browser.
+    """
+    if wav is not None and say is not None:
+        raise ConfigError("--wav and --say exclude each other", hint="give one of them")
+    from rich.console import Console
+
+    from harken_hil.demo.live import Live
+    from harken_hil.demo.run import run
+    from harken_hil.demo.script import Wanted, write_script
+
+    console = Console(stderr=as_json, quiet=as_json)
+    script = write_script(Wanted(wav, say, listen, wake, interrupt))
+    folder = out or Path("runs") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True, exist_ok=True)
+    result = asyncio.run(run(script, folder, Live(console)))
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+    else:
+        _conclude(console, result)
+    sys.exit(0 if result.outcome.ok else 1)
+
+
+def _conclude(console: Console, result: Run) -> None:
+    from rich.text import Text
+
+    console.print()
+    for check in result.outcome.checks:
+        mark = Text("✓ " if check.ok else "✗ ", style="bold green" if check.ok else "bold red")
+        console.print(
+            mark.append(f"{check.name:<12}", style="bold").append(check.detail, "default")
+        )
+    console.print(Text("\nReport: ").append(str(result.report.resolve()), "bold"), soft_wrap=True)

@@ -1,0 +1,116 @@
+"""Puts the demo together: gateway, board, room and script; leaves everything in one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from harken.errors import RigError
+from harken_hil.board.flash_image import build_flash
+from harken_hil.board.sim_board import SimBoard
+from harken_hil.demo.gateway import GatewayProcess
+from harken_hil.demo.outcome import judge
+from harken_hil.demo.scene import Scene
+from harken_hil.demo.script import VOLUME, wake_model
+from harken_hil.demo.story import tell
+from harken_hil.report import render
+from harken_hil.world import World, quiet_room
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from harken_hil.demo.live import Live
+    from harken_hil.demo.outcome import Outcome
+    from harken_hil.demo.script import Script
+
+__all__ = ["Run", "device_and_gateway", "run"]
+
+_IDENTITY = "02:00:00:00:00:01"
+# The whole demo takes half a minute; this is for a machine that is very busy.
+_DEADLINE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A demo that is over.
+
+    Attributes:
+        outcome: what came of it.
+        report: the page.
+    """
+
+    outcome: Outcome
+    report: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**self.outcome.as_json(), "report": str(self.report)}
+
+
+@contextlib.asynccontextmanager
+async def device_and_gateway(script: Script, folder: Path, live: Live) -> AsyncIterator[Scene]:
+    """A gateway whose agent is ready, and a board in a quiet room that knows where it is.
+
+    Raises:
+        StartError: the gateway does not start.
+        RigError: the board does not boot.
+        ModelMissingError: a model is not in the model store.
+    """
+    model = wake_model(script.wake, folder)
+    live.tell("demo", "starting the gateway; its agent loads its models")
+    async with GatewayProcess(folder) as gateway:
+        await gateway.agent_ready()
+        live.tell("gateway", f"listens at {gateway.addresses.http}, its agent is ready")
+        flash = await asyncio.to_thread(
+            build_flash,
+            {
+                "ota_url": gateway.addresses.bootstrap,
+                "listen": script.listen,
+                "wake_model": script.wake,
+                "volume": VOLUME,
+            },
+            [model],
+        )
+        world = World(quiet_room())
+        async with SimBoard(flash, world, mac=_IDENTITY) as board:
+            live.tell("device", "boots the real firmware in a simulated quiet room")
+            yield Scene(script, world, board, gateway, _IDENTITY)
+
+
+async def run(script: Script, folder: Path, live: Live) -> Run:
+    """Play the demo.
+
+    Args:
+        script: what is said.
+        folder: is there; gets `report.html`, `result.json` and the logs.
+        live: told of what happens.
+
+    Raises:
+        HarkenError: it could not even begin, or did not end.
+    """
+    when = datetime.now().astimezone()
+    try:
+        async with (
+            asyncio.timeout(_DEADLINE_S),
+            device_and_gateway(script, folder, live) as scene,
+            asyncio.TaskGroup() as group,
+        ):
+            following = group.create_task(live.follow(scene))
+            await scene.play()
+            following.cancel()
+    except TimeoutError:
+        raise RigError(
+            f"the demo did not end within {_DEADLINE_S:.0f} s", hint=f"see the logs in {folder}"
+        ) from None
+    outcome = judge(scene)
+    report = folder / "report.html"
+    report.write_text(render(tell(scene, outcome, when)), "utf-8")
+    (folder / "device.log").write_text("\n".join(scene.board.logs) + "\n", "utf-8")
+    result = Run(outcome, report)
+    (folder / "result.json").write_text(json.dumps(result.as_json(), indent=2) + "\n", "utf-8")
+    return result

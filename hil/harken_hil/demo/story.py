@@ -1,0 +1,181 @@
+"""The demo's outcome as a report."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from harken import __version__
+from harken.errors import printable
+from harken_hil.board.sim_board import RATE
+from harken_hil.report import Figure, Line, Mark, Report, Span, Stage, Turn, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from harken_hil.demo.outcome import Outcome, TurnOutcome
+    from harken_hil.demo.scene import Scene
+    from harken_hil.report.content import Kind
+
+__all__ = ["GOAL_MS", "tell"]
+
+GOAL_MS = 800.0
+_LOG_LINES = 400
+
+# Stage that is reached -> what was done until then, by whom, and the name of the mark.
+_STAGES: dict[str, tuple[str, Kind, str]] = {
+    "speech_end": ("", "speech", "speech end"),
+    "device_endpoint": ("speech end found", "device", "device endpoint"),
+    "uplink_last": ("last packet", "device", "last packet"),
+    "endpoint": ("uplink", "network", "turn taken"),
+    "stt_final": ("speech to text", "stt", "transcript"),
+    "llm_first": ("first words", "llm", "first words"),
+    "tts_first": ("first audio", "tts", "first audio"),
+    "downlink_first": ("to the link", "gateway", "first packet"),
+    "heard_first": ("downlink, playout", "network", "heard"),
+}
+# The device's own marks on the page; its stages come from the timeline.
+_OWN: dict[str, tuple[str, Kind]] = {
+    "wake": ("wake", "wake"),
+    "button": ("button", "wake"),
+    "abort": ("abort", "abort"),
+    "volume": ("volume", "device"),
+    "sentence": ("sentence", "tts"),
+    "error": ("error", "abort"),
+}
+
+
+def tell(scene: Scene, outcome: Outcome, when: datetime) -> Report:
+    """Everything of a scene that belongs on the page."""
+    turns = tuple(
+        _turn(scene, outcome, number) for number, _ in enumerate(outcome.turns) if scene.asked
+    )
+    own = [
+        Mark(mark.sample, *_OWN[mark.name], printable(str(mark.value or "")))
+        for mark in scene.board.marks
+        if mark.name in _OWN
+    ]
+    staged = [mark for turn in outcome.turns for mark in _stage_marks(turn)]
+    board = scene.board
+    return Report(
+        title=f"“{outcome.turns[0].heard or outcome.turns[0].said}”" if turns else "Nothing asked",
+        subtitle=f"A simulated device in a simulated quiet room, {when:%-d %B %Y, %H:%M}",
+        microphone=board.mic,
+        loudspeaker=board.speaker,
+        verdicts=tuple(Verdict(c.name, c.ok, c.detail) for c in outcome.checks),
+        figures=tuple(_figures(outcome)),
+        states=tuple(_states(scene)),
+        talking=tuple(
+            Span(u.onset, u.end, u.text or "a recording") for u in scene.world.utterances
+        ),
+        marks=tuple(sorted(own + staged, key=lambda mark: mark.sample)),
+        turns=turns,
+        facts=tuple(_facts(scene, outcome)),
+        log=tuple(_log(scene)),
+        goal_ms=GOAL_MS,
+    )
+
+
+def _stage_marks(turn: TurnOutcome) -> list[Mark]:
+    return [
+        Mark(
+            turn.speech_end + round(at * RATE / 1000),
+            _STAGES[name][2],
+            _STAGES[name][1],
+            turn.heard if name == "stt_final" else "",
+        )
+        for name, at in turn.timeline_ms.items()
+        if name in _STAGES
+    ]
+
+
+def stages(turn: TurnOutcome) -> tuple[Stage, ...]:
+    """The steps from the end of the question to the first sound, each beginning with the last."""
+    known = [(name, turn.timeline_ms[name]) for name in _STAGES if name in turn.timeline_ms]
+    return tuple(
+        Stage(_STAGES[name][0], _STAGES[name][1], max(0.0, before), max(before, at))
+        for (_, before), (name, at) in pairwise(known)
+        if at > before
+    )
+
+
+def _turn(scene: Scene, outcome: Outcome, number: int) -> Turn:
+    turn, asked = outcome.turns[number], scene.asked[number]
+    answered = None
+    if turn.heard_first is not None and turn.heard_last is not None:
+        answered = Span(turn.heard_first, turn.heard_last, "answer")
+    begin = asked.word.onset if asked.word is not None else asked.question.onset
+    notes = [f"called {', '.join(turn.tools)}"] if turn.tools else []
+    if turn.interrupted:
+        notes.append(f"interrupted after {turn.played_ms / 1000:.1f} s")
+    own = [
+        Mark(turn.wake.sample, "wake", "wake", turn.wake.word)
+        for _ in range(1)
+        if turn.wake is not None
+    ]
+    return Turn(
+        asked=turn.said,
+        heard=turn.heard,
+        answer=turn.answer,
+        question=Span(begin, asked.question.end, turn.said or "a recording"),
+        answered=answered,
+        marks=tuple(sorted(own + _stage_marks(turn), key=lambda mark: mark.sample)),
+        stages=stages(turn),
+        voice_to_voice_ms=turn.voice_to_voice_ms,
+        note="; ".join([*notes, *turn.errors]),
+    )
+
+
+def _figures(outcome: Outcome) -> Iterator[Figure]:
+    if not outcome.turns:
+        return
+    first = outcome.turns[0]
+    if first.voice_to_voice_ms is not None:
+        yield Figure(
+            "Voice to voice", f"{first.voice_to_voice_ms:.0f}", "ms", f"goal {GOAL_MS:.0f} ms"
+        )
+    if first.wake is not None:
+        word = f"after “{first.wake.word}” was said" if first.wake.word else "after the press"
+        yield Figure("Noticed", f"{first.wake.latency_ms:.0f}", "ms", word)
+    if outcome.barge_in is not None:
+        yield Figure(
+            "Barge-in, from onset",
+            f"{outcome.barge_in.stop_ms:.0f}",
+            "ms",
+            "until silence; the wake word has to be said first",
+        )
+        yield Figure(
+            "Barge-in, once noticed", f"{outcome.barge_in.after_wake_ms:.0f}", "ms", "until silence"
+        )
+    yield Figure("Glitches", str(outcome.device["glitches"]), "", "blocks the loudspeaker missed")
+
+
+def _states(scene: Scene) -> Iterator[Span]:
+    changes = [mark for mark in scene.board.marks if mark.name == "state"]
+    ends = [mark.sample for mark in changes[1:]] + [scene.board.now]
+    for mark, end in zip(changes, ends, strict=True):
+        yield Span(mark.sample, end, printable(str(mark.value), 20))
+
+
+def _facts(scene: Scene, outcome: Outcome) -> Iterator[tuple[str, str]]:
+    room, device = scene.world.room, outcome.device
+    yield "Gateway", f"harken {__version__}, a process of its own on loopback"
+    yield (
+        "Device",
+        f"{device['identity']}, {device.get('board', '?')}, real firmware in MicroPython",
+    )
+    yield "Free heap after boot", f"{device.get('heap_free', 0) / 1024:.0f} of 256 KiB"
+    yield "Room", f"{room.size.x} x {room.size.y} x {room.size.z} m, RT60 {room.rt60_s} s"
+    yield "Talker", f"{room.talker.distance_m(room.device):.1f} m from the microphone"
+    yield "Noise floor", f"{scene.world.noise_dbfs:.0f} dBFS"
+    yield "Loudspeaker into microphone", f"{scene.world.coupling_db:.0f} dB, no echo cancellation"
+    slipped = device["clock_slipped_ms"]
+    yield "Room's clock stopped for", f"{slipped:.0f} ms, because this machine was busy"
+
+
+def _log(scene: Scene) -> Iterator[Line]:
+    for line in scene.board.logs[-_LOG_LINES:]:
+        yield Line("device", printable(line))
+    for line in scene.gateway.log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]:
+        yield Line("gateway", printable(line))
