@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import msgspec
 
+from harken.agents.agent import AgentConfig
 from harken.config.check import check_server, is_loopback
 from harken.errors import AgentError, AuthError, ConfigError, HarkenError, StartError
 from harken.fleet.registry import Registry, default_file
@@ -22,6 +23,7 @@ from harken.links.link import Alert
 from harken.links.websocket import Limits, WebSocketDoor
 from harken.log import TurnLog, bound
 from harken.metrics import Metrics
+from harken.session.session import Session
 from harken.web.app import Gate, build_app
 from harken.web.bootstrap import device_identity
 from harken.web.door import HttpDoor
@@ -350,9 +352,14 @@ class Gateway:
         except AgentError as error:
             link.send(Alert("error", str(error.args[0]), "sad"))
             raise
-        from harken.session.session import Session
-
-        session = Session(link, agent, self._settings.session, on_turn=self._note_turn)
+        persona = self._settings.agent
+        session = Session(
+            link,
+            agent,
+            self._settings.session,
+            config=AgentConfig(persona.instructions, persona.language),
+            on_turn=self._note_turn,
+        )
         await session.run()
         _LOG.info("left")
 

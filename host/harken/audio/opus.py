@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from harken.errors import AudioError, StartError
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from harken.audio.pcm import Pcm
 
 __all__ = ["MAX_PACKET", "RATES", "Decoder", "Encoder", "libopus", "packet_ms"]
 
@@ -164,7 +164,7 @@ class Encoder:
                 if status != 0:
                     raise AudioError(f"libopus refuses {value}: {_reason(status)}")
 
-    def encode(self, pcm: Buffer) -> bytes:
+    def encode(self, pcm: Pcm) -> bytes:
         """One frame into one packet.
 
         Args:
@@ -175,7 +175,7 @@ class Encoder:
         """
         return bytes(self._packet_view[: self._fill(pcm)])
 
-    def encode_into(self, pcm: Buffer, out: memoryview) -> int:
+    def encode_into(self, pcm: Pcm, out: memoryview) -> int:
         """Like `encode`, into `out`; returns the bytes written there.
 
         Raises:
@@ -191,7 +191,7 @@ class Encoder:
         """Forget everything heard: the next packet stands alone."""
         self._ctl(self.state, _RESET_STATE, 0)
 
-    def _fill(self, pcm: Buffer) -> int:
+    def _fill(self, pcm: Pcm) -> int:
         try:
             self._pcm_view[:] = memoryview(pcm).cast("B")
         except ValueError:

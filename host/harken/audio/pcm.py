@@ -15,24 +15,25 @@ from harken.errors import AudioError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from typing_extensions import Buffer
 
-__all__ = ["Resampler", "level_dbfs", "rms"]
+__all__ = ["Pcm", "Resampler", "level_dbfs", "rms"]
+
+Pcm = bytes | bytearray | memoryview
 
 _MAX_RATE: Final = 192_000
-_ZERO_CROSSINGS: Final = 16
+_ZERO_CROSSINGS: Final = 32
 """On either side of the kernel, counted at the lower of the two rates."""
 _KAISER_BETA: Final = 8.0
 """Stop band about -80 dB, below the noise of 16 bit speech."""
-_PASS_BAND: Final = 0.93
+_PASS_BAND: Final = 0.94
 """Cut-off as a share of the lower Nyquist rate, so that the stop band begins near it."""
 
 
-def _samples(pcm: Buffer) -> NDArray[np.float32]:
+def _samples(pcm: Pcm) -> NDArray[np.float32]:
     return np.frombuffer(memoryview(pcm), np.int16).astype(np.float32)
 
 
-def rms(pcm: Buffer) -> float:
+def rms(pcm: Pcm) -> float:
     """Root mean square of the samples as a share of full scale, 0 to 1; 0 for no samples."""
     samples = _samples(pcm)
     if samples.size == 0:
@@ -40,7 +41,7 @@ def rms(pcm: Buffer) -> float:
     return float(math.sqrt(np.dot(samples, samples) / samples.size) / 32_768)
 
 
-def level_dbfs(pcm: Buffer) -> float:
+def level_dbfs(pcm: Pcm) -> float:
     """Root mean square in dB of full scale, not below -100."""
     return max(-100.0, 20 * math.log10(max(rms(pcm), 1e-9)))
 
@@ -65,7 +66,7 @@ class Resampler:
 
     A polyphase filter bank with a Kaiser-windowed sinc kernel: J. O. Smith, "Digital Audio
     Resampling", CCRMA, Stanford; and P. P. Vaidyanathan, "Multirate Systems and Filter Banks",
-    chapter 4. The output is aligned with the input in time; the last 16 samples or so of it come
+    chapter 4. The output is aligned with the input in time; the last 32 samples or so of it come
     with the next block, or with `flush`.
 
     Args:
@@ -98,7 +99,7 @@ class Resampler:
         self._held = np.zeros(self._taps // 2 - 1, np.float32)
         self._at = 0  # of the next output sample, in 1/up input samples from the first held one
 
-    def feed(self, pcm: Buffer) -> bytes:
+    def feed(self, pcm: Pcm) -> bytes:
         """Take the next block of any length; returns what can be put out by now."""
         if self._up == self._down:
             return bytes(pcm)

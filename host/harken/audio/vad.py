@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from typing_extensions import Buffer
+
+    from harken.audio.pcm import Pcm
 
 __all__ = ["RATE", "WINDOW", "WINDOW_MS", "Endpointer", "SileroVad", "VoiceEvent"]
 
@@ -80,7 +81,7 @@ class SileroVad:
         self._input.fill(0)
         self._pending = b""
 
-    def feed(self, pcm: Buffer) -> list[float]:
+    def feed(self, pcm: Pcm) -> list[float]:
         """Take audio of any length.
 
         Args:

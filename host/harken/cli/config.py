@@ -12,7 +12,7 @@ from rich_click import RichGroup
 from harken.config import load
 from harken.config.load import keys
 
-__all__ = ["config"]
+__all__ = ["as_text", "config"]
 
 _file_option = click.option(
     "--config",
@@ -21,6 +21,11 @@ _file_option = click.option(
     help="Configuration file; else $HARKEN_CONFIG, else ~/.config/harken/harken.toml.",
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+def as_text(value: Any) -> str:
+    """A value as a configuration file has it."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 @click.group(cls=RichGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,7 +48,7 @@ def show(file: Path | None, *, as_json: bool, origin: bool) -> None:
         }
         click.echo(json.dumps(plain, indent=2))
         return
-    lines = {name: f"{name} = {json.dumps(value)}" for name, (value, _) in shown.items()}
+    lines = {name: f"{name} = {as_text(value)}" for name, (value, _) in shown.items()}
     width = min(56, max(map(len, lines.values())))
     for name, line in lines.items():
         click.echo(f"{line:<{width}}  # {shown[name][1]}" if origin else line)

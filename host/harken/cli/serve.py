@@ -52,11 +52,11 @@ def serve(
 ) -> None:
     """Run the gateway that devices connect to, until it is told to leave."""
     flags = {
-        "server.host": host,
-        "server.http_port": http_port,
-        "server.websocket_port": websocket_port,
-        "log.turns": turns,
-        "log.level": log_level,
+        "--host": ("server.host", host),
+        "--http-port": ("server.http_port", http_port),
+        "--websocket-port": ("server.websocket_port", websocket_port),
+        "--turns": ("log.turns", turns),
+        "--log-level": ("log.level", log_level),
     }
     loaded = load(file=file, flags=flags)
 

@@ -19,7 +19,7 @@ from harken.config.settings import Settings
 from harken.errors import ConfigError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["ENVIRONMENT_PREFIX", "Key", "Loaded", "default_file", "keys", "load"]
 
@@ -123,14 +123,14 @@ def default_file(environment: Mapping[str, str]) -> Path:
 def load(
     *,
     file: Path | None = None,
-    flags: Mapping[str, Any] | None = None,
+    flags: Mapping[str, tuple[str, Any]] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read every source and check every value.
 
     Args:
         file: the configuration file; else `$HARKEN_CONFIG`, else `default_file` where it exists.
-        flags: values from the command line by key name; `None` means not given.
+        flags: from the command line: flag -> key name and value; `None` means not given.
         environment: the process' own unless given.
 
     Raises:
@@ -178,7 +178,7 @@ def _from_file(path: Path, known: Mapping[str, Key]) -> Iterator[Source]:
         raise ConfigError(f"the configuration file {path} is larger than {_MAX_FILE} bytes")
     try:
         table = tomllib.loads(content.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     yield from _flatten(table, "", f"file {path}", known)
 
@@ -190,34 +190,56 @@ def _flatten(
         name = f"{prefix}{part}"
         if name in known:
             yield name, value, origin, True
-        elif isinstance(value, dict) and any(key.startswith(f"{name}.") for key in known):
+        elif not any(key.startswith(f"{name}.") for key in known):
+            raise _unknown(name, origin, known)
+        elif isinstance(value, dict):
             yield from _flatten(cast("dict[str, Any]", value), f"{name}.", origin, known)
         else:
-            raise _unknown(name, origin, known)
+            raise ConfigError(
+                f"{name} is a section, not a setting ({origin})", hint=f"write it as [{name}]"
+            )
 
 
 def _from_environment(environment: Mapping[str, str], known: Mapping[str, Key]) -> Iterator[Source]:
+    flat = {name.replace(".", "_"): name for name in known}
     for variable, value in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
-            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
-            if name not in known:
-                raise _unknown(name, f"environment {variable}", known)
-            yield name, value, f"environment {variable}", False
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+        origin = f"environment {printable(variable, 80)}"
+        if name in known:
+            yield name, value, origin, False
+        elif "." in name or name in flat:
+            raise _unknown(name, origin, known, meant=flat.get(name), written=_as_variable)
 
 
-def _from_flags(flags: Mapping[str, Any], known: Mapping[str, Key]) -> Iterator[Source]:
-    for name, value in flags.items():
+def _from_flags(flags: Mapping[str, tuple[str, Any]], known: Mapping[str, Key]) -> Iterator[Source]:
+    for flag, (name, value) in flags.items():
         if value is not None:
             assert name in known, name
-            flag = name.rpartition(".")[2].replace("_", "-")
-            yield name, value, f"flag --{flag}", False
+            yield name, value, f"flag {flag}", False
 
 
-def _unknown(name: str, origin: str, known: Mapping[str, Key]) -> ConfigError:
-    sections = {key.rpartition(".")[0] for key in known}
-    near = difflib.get_close_matches(name, [*known, *sections], 1, 0.6)
-    near = near or [key for key in known if key.rpartition(".")[2] == name.rpartition(".")[2]][:1]
-    hint = f"did you mean {near[0]}?" if near else "see `harken config show` for all keys"
+def _as_variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper().replace(".", "__")
+
+
+def _unknown(
+    name: str,
+    origin: str,
+    known: Mapping[str, Key],
+    *,
+    meant: str | None = None,
+    written: Callable[[str], str] = str,
+) -> ConfigError:
+    """The error for a name that is none, with the nearest that is one."""
+    if meant is None:
+        last = name.rpartition(".")[2]
+        sections = {key.rpartition(".")[0] for key in known}
+        near = difflib.get_close_matches(name, [*known, *sections], 1, 0.6)
+        near += [key for key in known if key.rpartition(".")[2] == last]
+        meant = near[0] if near else None
+    hint = f"did you mean {written(meant)}?" if meant else "`harken config show` lists all"
     return ConfigError(f"there is no setting {printable(name, 80)!r} ({origin})", hint=hint)
 
 
