@@ -21,6 +21,7 @@ import ctypes
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import wave
@@ -102,18 +103,17 @@ class Device:
 """
 
 _FROM_FILES = """
-import json, sys
+import json
 
-clip = open(sys.argv[1], "rb")
+clip = open(CLIP, "rb")
 
 def read_pcm(offset, samples):
     clip.seek(2 * offset)
     return clip.read(2 * samples)
 
 device = Device(read_pcm)
-with open(sys.argv[2]) as operations:
-    for line in operations:
-        print(json.dumps(device.run(*json.loads(line))))
+for line in open(OPERATIONS):
+    print(json.dumps(device.run(*json.loads(line))))
 """
 
 
@@ -150,10 +150,11 @@ def run_on_device(script: str, folder: Path, *arguments: str) -> str:
 
 
 class DeviceOpus:
-    """`harken_opus` in the real MicroPython."""
+    """`harken_opus` in the real MicroPython: on this machine, or on an emulated Arm board."""
 
-    def __init__(self, folder: Path, pcm: bytes) -> None:
+    def __init__(self, folder: Path, pcm: bytes, architecture: str = "x64") -> None:
         self._folder = folder
+        self._architecture = architecture
         self._clip = folder / "clip.raw"
         self._clip.write_bytes(pcm)
 
@@ -161,10 +162,37 @@ class DeviceOpus:
         """The answers, in order, all by one process."""
         listed = self._folder / "operations.jsonl"
         listed.write_text("".join(json.dumps(item) + "\n" for item in operations), "utf-8")
-        told = run_on_device(INTERPRETER + _FROM_FILES, self._folder, str(self._clip), str(listed))
+        if self._architecture == "x64":
+            told = run_on_device(_interpreter(self._clip, listed), self._folder)
+        else:
+            told = run_on_board(self._architecture, self._folder, [self._clip, listed])
         answers: list[Answer] = [json.loads(line) for line in told.splitlines()]
         assert len(answers) == len(operations)
         return answers
+
+
+def _interpreter(clip: Path, operations: Path) -> str:
+    return f"CLIP, OPERATIONS = {str(clip)!r}, {str(operations)!r}\n{INTERPRETER}{_FROM_FILES}"
+
+
+def run_on_board(architecture: str, folder: Path, files: list[Path]) -> str:
+    """Run the operations on the emulated board; `files` are the clip and the operations."""
+    if shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("no Arm emulator or compiler: apt-get install qemu-system-arm; make native")
+    path = folder / "script.py"
+    on_board = [Path("/files") / file.name for file in files]
+    path.write_text(_interpreter(*on_board), "utf-8")
+    extra = [word for file in files for word in ("--file", str(file))]
+    tool = ROOT / "firmware" / "native" / "on_qemu.py"
+    done = subprocess.run(
+        [sys.executable, str(tool), "--arch", architecture, *extra, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class ReferenceOpus:
@@ -274,6 +302,12 @@ def run_script(tmp_path: Path) -> Callable[..., str]:
 def device(tmp_path: Path, clip: bytes) -> RunsOperations:
     """`harken_opus` in MicroPython."""
     return DeviceOpus(tmp_path, clip)
+
+
+@pytest.fixture
+def board(request: pytest.FixtureRequest, tmp_path: Path, clip: bytes) -> RunsOperations:
+    """`harken_opus` on an emulated Arm board; the parameter names the architecture."""
+    return DeviceOpus(tmp_path, clip, request.param)
 
 
 @pytest.fixture

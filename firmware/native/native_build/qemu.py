@@ -1,0 +1,190 @@
+"""A MicroPython for an emulated Cortex-M4F, and scripts run on it.
+
+QEMU's board `mps2-an386` has what the Arm modules need, and its MicroPython loads both `armv6m` and
+`armv7emsp` modules. Files are laid into the emulated memory before the start, where a file system
+of a few lines finds them.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+from . import sources
+from .errors import BuildError
+from .modules import CACHE
+from .run import run
+
+_HEAP_BYTES = 2 * 1024 * 1024
+_FILES_FROM = 0x2100_0000  # the board's 16 MiB of PSRAM, which MicroPython leaves alone
+_FILES_UNTIL = 0x2200_0000
+_BOARD = """\
+QEMU_ARCH = arm
+QEMU_MACHINE = mps2-an386
+CFLAGS += -mthumb -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard
+CFLAGS += -DQEMU_SOC_MPS2 -DMICROPY_HW_MCU_NAME='"Cortex-M4"'
+LDSCRIPT = mcu/arm/mps2.ld
+LDFLAGS += -Wl,--wrap=uart_init
+SRC_C += boards/HARKEN/start.c
+SRC_BOARD_O = shared/runtime/gchelper_native.o shared/runtime/gchelper_thumb2.o
+"""
+# The port leaves the floating-point unit off; `uart_init` is the first thing it calls.
+_START = """\
+void __real_uart_init(void);
+void __wrap_uart_init(void);
+void __wrap_uart_init(void) {
+    *(volatile unsigned *)0xE000ED88 |= 0xFu << 20;
+    __asm__ volatile("dsb\\n isb");
+    __real_uart_init();
+}
+"""
+_PRELUDE = """\
+import io, sys, uctypes, vfs
+class _File(io.IOBase):
+    def __init__(self, place):
+        self.data = uctypes.bytearray_at(*place)
+        self.at = 0
+    def ioctl(self, request, arg):
+        return 0 if request == 4 else -1
+    def readinto(self, into):
+        n = min(len(into), len(self.data) - self.at)
+        memoryview(into)[:n] = memoryview(self.data)[self.at:self.at + n]
+        self.at += n
+        return n
+    def seek(self, at):
+        self.at = at
+    def read(self, n=-1):
+        n = len(self.data) - self.at if n < 0 else n
+        data = bytes(memoryview(self.data)[self.at:self.at + n])
+        self.at += len(data)
+        return data
+    def __iter__(self):
+        return self
+    def __next__(self):
+        n = self.data.find(b'\\n', self.at) + 1
+        if not n:
+            raise StopIteration
+        return str(self.read(n - self.at), 'utf-8')
+class _Files:
+    def mount(self, readonly, mkfs):
+        pass
+    def stat(self, path):
+        if path.lstrip('/') in _FILES:
+            return (0x8000,) + (0,) * 9
+        raise OSError(2)
+    def open(self, path, mode):
+        return _File(_FILES[path.lstrip('/')])
+vfs.mount(_Files(), '/files')
+sys.path.append('/files')
+exec(str(uctypes.bytearray_at(*_FILES['script.py']), 'utf-8'), {'__name__': '__main__'})
+"""
+
+
+def build_firmware() -> Path:
+    """Return MicroPython for the emulated board, built once into the cache.
+
+    Raises:
+        BuildError: the source, a compiler or `make` is missing, or the build failed.
+    """
+    firmware = CACHE / "qemu" / "micropython-mps2-an386.elf"
+    if firmware.exists():
+        return firmware
+    firmware.parent.mkdir(parents=True, exist_ok=True)
+    upstream = sources.obtain(sources.MICROPYTHON, CACHE)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="qemu-") as folder:
+        tree = Path(shutil.copytree(upstream, Path(folder) / "micropython"))
+        port = tree / "ports" / "qemu"
+        board = port / "boards" / "HARKEN"
+        board.mkdir()
+        (board / "mpconfigboard.mk").write_text(_BOARD, encoding="utf-8")
+        (board / "start.c").write_text(_START, encoding="utf-8")
+        options = ["BOARD=HARKEN", "FROZEN_MANIFEST=", f"MICROPY_HEAP_SIZE={_HEAP_BYTES}"]
+        # Debian leaves the submodules out; this file tells `make` that they are fetched.
+        (tree / "lib" / "micropython-lib" / "README.md").touch()
+        run(["make", "-C", str(port), f"-j{os.cpu_count() or 1}", *options])
+        shutil.copy(port / "build-HARKEN" / "firmware.elf", firmware)
+    return firmware
+
+
+def run_script(script: str, files: dict[str, Path], deadline_s: float) -> str:
+    """Run `script` on the emulated board and return what it printed.
+
+    Args:
+        script: MicroPython source; it finds `files` under `/files` and imports modules from there.
+        files: by the name they have on the board; read-only.
+        deadline_s: for the whole run.
+
+    Raises:
+        BuildError: no emulator, the script raised, or the deadline passed.
+    """
+    if shutil.which("qemu-system-arm") is None:
+        raise BuildError("qemu-system-arm was not found: as root, apt-get install qemu-system-arm")
+    firmware = build_firmware()
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / "script.py"
+        own.write_text(script, encoding="utf-8")
+        places, loaders = _lay_out({**files, "script.py": own})
+        machine = ["-machine", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "stdio"]
+        machine.append("-semihosting")  # the port speaks to the emulator at its start
+        with subprocess.Popen(
+            ["qemu-system-arm", *machine, "-kernel", str(firmware), *loaders],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as emulator:
+            assert emulator.stdin and emulator.stdout  # noqa: PT018 - both are the pipes above
+            try:
+                return _talk(emulator.stdin, emulator.stdout, f"_FILES = {places}\n", deadline_s)
+            finally:
+                emulator.kill()
+
+
+def _lay_out(files: dict[str, Path]) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    places: dict[str, tuple[int, int]] = {}
+    loaders: list[str] = []
+    address = _FILES_FROM
+    for name, path in files.items():
+        size = path.stat().st_size
+        places[name] = (address, size)
+        loaders += ["-device", f"loader,file={path},addr={address:#x},force-raw=on"]
+        address += (size + 0xFFF) & ~0xFFF
+    if address > _FILES_UNTIL:
+        raise BuildError("the files do not fit into the emulated board's 16 MiB")
+    return places, loaders
+
+
+def _talk(to: IO[bytes], back: IO[bytes], files: str, deadline_s: float) -> str:
+    """Speak MicroPython's raw REPL: one source in, its output and its error out."""
+    ends = time.monotonic() + deadline_s
+    to.write(b"\r\x01")
+    to.flush()
+    _read_until(back, b"raw REPL; CTRL-B to exit\r\n>", ends)
+    to.write((files + _PRELUDE).encode() + b"\x04")
+    to.flush()
+    _read_until(back, b"OK", ends)
+    told = _read_until(back, b"\x04", ends)
+    error = _read_until(back, b"\x04", ends)
+    if error:
+        raise BuildError(f"the script failed on the emulated board:\n{told}{error}")
+    return told
+
+
+def _read_until(back: IO[bytes], mark: bytes, ends: float) -> str:
+    """Read byte by byte, as what follows the mark belongs to the next reader."""
+    data = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(back, selectors.EVENT_READ)
+        while not data.endswith(mark):
+            if not selector.select(max(0.0, ends - time.monotonic())):
+                raise BuildError(f"the emulated board fell silent after: {bytes(data[-500:])!r}")
+            got = os.read(back.fileno(), 1)
+            if not got or data.endswith(b"xPSR:"):
+                raise BuildError(f"the emulated board stopped after: {bytes(data[-500:])!r}")
+            data += got
+    return bytes(data[: -len(mark)]).decode(errors="replace").replace("\r\n", "\n")
