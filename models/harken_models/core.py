@@ -1,8 +1,8 @@
 """The device's audio core, in CPython: the shared library built from `firmware/native/core`.
 
-The classes have the calls of MicroPython's module `harken_core` (`docs/reference/native-modules.md`)
-and run the same C, so that what is measured here is what a board computes, bit for bit. `run` is
-theirs alone: many steps in one call.
+The classes have the calls of MicroPython's module `harken_core`
+(`docs/reference/native-modules.md`) and run the same C, so that what is measured here is what a
+board computes, bit for bit. `run` is theirs alone: many steps in one call.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import numpy as np
 from harken.errors import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
     from typing import Any
+
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
     Octets = np.ndarray[tuple[int], np.dtype[np.uint8]]
     Rows = np.ndarray[tuple[int, int], np.dtype[np.int8]]
@@ -72,30 +73,31 @@ def _load() -> ctypes.CDLL:
         "mask": (None, [pointer, size, pointer]),
     }
     for call, (result, arguments) in signatures.items():
-        function = library[f"harken_{call}"]
+        # By attribute: each `library[name]` would be a new function without these types.
+        function = getattr(library, f"harken_{call}")
         function.restype, function.argtypes = result, arguments
     return library
 
 
 _library = _load()
-_features_step = _library["harken_features_step"]
-_wake_step = _library["harken_wake_step"]
-_vad_step = _library["harken_vad_step"]
+_features_step = _library.harken_features_step
+_wake_step = _library.harken_wake_step
+_vad_step = _library.harken_vad_step
 
 
-def _readable(buffer: Buffer, size: int, what: str) -> Any:  # noqa: ANN401 - a ctypes argument
+def _readable(buffer: ReadableBuffer, size: int, what: str) -> Any:
     """`size` bytes at the start of `buffer`, for a call that only reads them."""
     if not isinstance(buffer, bytes):
         view = memoryview(buffer)
         if not view.readonly:
-            return _writable(buffer, size, what)
+            return _writable(view, size, what)
         buffer = bytes(view)
     if len(buffer) < size:
         raise ValueError(f"{what} needs {size} bytes, not {len(buffer)}")
     return buffer
 
 
-def _writable(buffer: Buffer, size: int, what: str) -> Any:  # noqa: ANN401 - a ctypes argument
+def _writable(buffer: WriteableBuffer, size: int, what: str) -> Any:
     try:
         return (ctypes.c_char * size).from_buffer(buffer)
     except (TypeError, ValueError) as error:
@@ -106,10 +108,10 @@ class Features:
     """The TensorFlow Lite Micro audio front end: 16 kHz, 30 ms window, 10 ms step, 40 channels."""
 
     def __init__(self) -> None:
-        self._state = ctypes.create_string_buffer(_library["harken_features_size"]())
+        self._state = ctypes.create_string_buffer(_library.harken_features_size())
         self.reset()
 
-    def step(self, pcm: Buffer, row: Buffer) -> int:
+    def step(self, pcm: ReadableBuffer, row: WriteableBuffer) -> int:
         """Take one hop.
 
         Args:
@@ -135,14 +137,14 @@ class Features:
         samples = np.ascontiguousarray(pcm, np.int16)
         hops = samples.size // HOP
         rows = np.empty((hops, FEATURES), np.int8)
-        written = _library["harken_features_run"](
+        written = _library.harken_features_run(
             self._state, samples.ctypes.data, hops, rows.ctypes.data
         )
         return rows[:written]
 
     def reset(self) -> None:
         """Make it as new."""
-        _library["harken_features_reset"](self._state)
+        _library.harken_features_reset(self._state)
 
 
 class Wake:
@@ -157,10 +159,10 @@ class Wake:
 
     def __init__(self, model: bytes) -> None:
         self._model = bytes(model)
-        error = _library["harken_model_check"](self._model, len(self._model))
+        error = _library.harken_model_check(self._model, len(self._model))
         if error:
             raise ValueError(_MODEL_ERRORS[error])
-        self._state = ctypes.create_string_buffer(_library["harken_wake_size"](self._model))
+        self._state = ctypes.create_string_buffer(_library.harken_wake_size(self._model))
         self.reset()
 
     @property
@@ -168,7 +170,7 @@ class Wake:
         """Bytes of state, all of them allocated at construction."""
         return len(self._state)
 
-    def step(self, row: Buffer) -> int:
+    def step(self, row: ReadableBuffer) -> int:
         """Take int8 [40]; -1 until a stride of rows is together, else the probability 0..255.
 
         Raises:
@@ -180,18 +182,18 @@ class Wake:
         """The probabilities that `step` would have given for int8 [n, 40]: uint8 [n // stride]."""
         block = np.ascontiguousarray(rows, np.int8).reshape(-1, FEATURES)
         probabilities = np.empty(len(block), np.uint8)
-        written = _library["harken_wake_run"](
+        written = _library.harken_wake_run(
             self._state, block.ctypes.data, len(block), probabilities.ctypes.data
         )
         return probabilities[:written]
 
     def reset(self) -> None:
         """Make it as new."""
-        _library["harken_wake_reset"](self._state, self._model)
+        _library.harken_wake_reset(self._state, self._model)
 
     def stride(self) -> int:
         """Rows in a stride."""
-        return int(_library["harken_wake_stride"](self._state))
+        return int(_library.harken_wake_stride(self._state))
 
 
 class Vad:
@@ -201,10 +203,10 @@ class Vad:
     UTTERANCE = 2
 
     def __init__(self) -> None:
-        self._state = ctypes.create_string_buffer(_library["harken_vad_size"]())
-        _library["harken_vad_init"](self._state)
+        self._state = ctypes.create_string_buffer(_library.harken_vad_size())
+        _library.harken_vad_init(self._state)
 
-    def step(self, pcm: Buffer) -> int:
+    def step(self, pcm: ReadableBuffer) -> int:
         """Take int16 [160]; bit 0 speech now, bit 1 inside an utterance (hang-over counted).
 
         Raises:
@@ -218,24 +220,25 @@ class Vad:
         Raises:
             ValueError: one is out of range.
         """
-        in_c = -(1 << 31) <= min(threshold_db, hangover_ms) <= max(threshold_db, hangover_ms) < 1 << 31
-        if not in_c or not _library["harken_vad_tune"](self._state, threshold_db, hangover_ms):
+        # Beyond these ctypes would cut the numbers to 32 bits.
+        near = max(abs(threshold_db), abs(hangover_ms)) < 1 << 31
+        if not near or not _library.harken_vad_tune(self._state, threshold_db, hangover_ms):
             raise ValueError("threshold_db must be 1 to 60, hangover_ms 0 to 10000")
 
     def reset(self) -> None:
         """Forget the sound and the floor; what `tune` set stays."""
-        _library["harken_vad_reset"](self._state)
+        _library.harken_vad_reset(self._state)
 
     def level_db(self) -> int:
         """Level of the last hop, in dB of full scale."""
-        return int(_library["harken_vad_level_db"](self._state))
+        return int(_library.harken_vad_level_db(self._state))
 
     def floor_db(self) -> int:
         """The tracked noise floor, in dB of full scale."""
-        return int(_library["harken_vad_floor_db"](self._state))
+        return int(_library.harken_vad_floor_db(self._state))
 
 
-def mask(buffer: Buffer, offset: int, length: int, key: bytes) -> None:
+def mask(buffer: WriteableBuffer, offset: int, length: int, key: bytes) -> None:
     """WebSocket masking in place: `length` bytes of `buffer` from `offset` with 4 bytes of `key`.
 
     Raises:
@@ -244,4 +247,4 @@ def mask(buffer: Buffer, offset: int, length: int, key: bytes) -> None:
     if len(key) != 4 or offset < 0 or length < 0:
         raise ValueError("mask needs a key of 4 bytes and a range inside the buffer")
     masked = _writable(buffer, offset + length, "buffer")
-    _library["harken_mask"](ctypes.addressof(masked) + offset, length, bytes(key))
+    _library.harken_mask(ctypes.addressof(masked) + offset, length, bytes(key))

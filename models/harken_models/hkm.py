@@ -38,9 +38,9 @@ class Operation:
     `weights` and `requant` are the bytes themselves: `encode` places them.
     """
 
-    kind: int
-    input: int
-    output: int
+    kind: int = 0
+    input: int = 0
+    output: int = 0
     rows: int = 1
     columns: int = 1
     row_stride: int = 0

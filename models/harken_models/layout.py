@@ -64,7 +64,6 @@ class Layout:
         self._links: dict[int, _Link] = {}
         self.copies: dict[int, list[tuple[int, _Link]]] = {}
         """By operator number: the tensors it must copy, and to where."""
-        self._constants = {n for n, tensor in enumerate(graph.tensors) if tensor.data}
         self._link_slices()
         self._link_joins()
         self._link_reshapes()
@@ -153,11 +152,13 @@ class Layout:
 
     def _link_joins(self) -> None:
         for number, operator in self._operators("CONCATENATION"):
+            if any(self._graph.tensors[part].data for part in operator.inputs):
+                raise refused("it joins a constant to the stream")
             if operator.option(1, 0, "b"):
                 raise refused("CONCATENATION with a fused activation")
             joined = operator.outputs[0]
             for part, link in self._parts(operator):
-                if part in self._links or part in self._constants:
+                if part in self._links:
                     self.copies.setdefault(number, []).append((part, link))
                 else:
                     self._links[part] = link
@@ -185,11 +186,13 @@ class Layout:
     def _link_reshapes(self) -> None:
         for number, operator in self._operators("RESHAPE"):
             source, result = operator.inputs[0], operator.outputs[0]
+            if self._graph.tensors[source].data:
+                raise refused("it reshapes a constant into the stream")
             if math.prod(self.rows_columns(source)) != math.prod(self.rows_columns(result)):
                 raise refused("RESHAPE to another size")
             if result not in self._links:
                 self._links[result] = _Link(source, reshaped=True)
-            elif source not in self._links and source not in self._constants:
+            elif source not in self._links:
                 self._links[source] = _Link(result, reshaped=True)
             else:
                 link = _Link(result, reshaped=True)
