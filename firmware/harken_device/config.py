@@ -47,7 +47,7 @@ def _colour(value: object) -> bool:
 
 
 SETTINGS: "dict[str, Setting]" = {
-    # Where the gateway is: the boot request tells the WebSocket's address; the last one told is kept.
+    # Where the gateway is. The boot request tells the WebSocket's address; the last one is kept.
     "ota_url": ("", _url(("http://", "https://"))),
     "websocket_url": ("", _url(("ws://", "wss://"))),
     "websocket_token": ("", _text(1024)),
@@ -100,13 +100,13 @@ class Config:
             return {}
         except ValueError:
             text = ""  # not UTF-8
-        try:
-            if len(text) > _LARGEST_FILE:
-                raise ValueError
-            found = json.loads(text)
-            if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-                raise ValueError
-        except ValueError:
+        found = None
+        if len(text) <= _LARGEST_FILE:
+            try:
+                found = json.loads(text)
+            except (ValueError, RuntimeError):  # RuntimeError: nested too deeply
+                pass
+        if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
             log("config: " + self._path + " is corrupt, using defaults")
             return {}
         return found
@@ -151,10 +151,9 @@ class Config:
         Raises:
             OSError: flash cannot be written.
         """
+        changed = [name for name in SETTINGS if self._values[name] != SETTINGS[name][0]]
         out = dict(self._others)
-        for name, value in self._values.items():
-            if value != SETTINGS[name][0]:
-                out[name] = value
+        out.update({name: self._values[name] for name in changed})
         fresh = self._path + ".new"
         with open(fresh, "w") as file:
             json.dump(out, file)

@@ -73,6 +73,15 @@ def whole_number(low: int, high: int, description: str) -> "Message":
     return {"type": "integer", "minimum": low, "maximum": high, "description": description}
 
 
+def _object(holder: "Message", name: str) -> "Message":
+    value = holder.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ToolError(name + " must be an object")
+    return value
+
+
 class Server:
     """Answers JSON-RPC.
 
@@ -92,12 +101,7 @@ class Server:
         if type(number) is not int and not (type(number) is float and -1e15 < number < 1e15):
             return None  # the protocol knows numeric ids only: there is nobody to answer
         try:
-            given = request.get("params")
-            if given is None:
-                given = {}
-            if not isinstance(given, dict):
-                raise ToolError("params must be an object")
-            result = self._do(method, given)
+            result = self._do(method, _object(request, "params"))
         except ToolError as error:
             fault = {"message": str(error)}
             return '{"jsonrpc":"2.0","id":%s,"error":%s}' % (json.dumps(number), json.dumps(fault))
@@ -143,12 +147,7 @@ class Server:
 
     def _call(self, given: "Message") -> str:
         tool = self._tools[self._find(given.get("name"))]
-        arguments = given.get("arguments")
-        if arguments is None:
-            arguments = {}
-        if not isinstance(arguments, dict):
-            raise ToolError("arguments must be an object")
-        told = tool.call(arguments)
+        told = tool.call(_object(given, "arguments"))
         text = told if isinstance(told, str) else json.dumps(told)
         return json.dumps({"content": [{"type": "text", "text": text}], "isError": False})
 
@@ -174,7 +173,7 @@ def device_tools(
             "self.get_device_status",
             "The state of the device now: volume, LED, network. Ask it before a relative change.",
             {},
-            lambda given: status(),
+            lambda _: status(),
         ),
         Tool(
             "self.audio_speaker.set_volume",

@@ -1,4 +1,4 @@
-"""Runs scripts in the real MicroPython, with the device's heap and nothing of this machine's path."""
+"""Runs scripts in the real MicroPython, with the device's heap and a path of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from harken.errors import RigError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
 # The console script of the package does the same; this finds the one beside this interpreter.
 _MICROPYTHON = "import sys; from micropython_unix import main; sys.exit(main())"
@@ -157,7 +157,7 @@ class Script:
 @contextlib.asynccontextmanager
 async def script(
     file: Path, *arguments: str, paths: Sequence[Path], heap_kib: int = 256
-) -> AsyncIterator[Script]:
+) -> AsyncGenerator[Script]:
     """Start a script; it is ended when the block is left. Arguments as of `run_script`."""
     process = await asyncio.create_subprocess_exec(
         *_command(file, arguments, heap_kib),

@@ -24,7 +24,7 @@ class Backoff:
         """The wait before the next try, between half of the step and all of it."""
         step = self._next
         self._next = min(step * 2, self._longest)
-        return step // 2 + random.randint(0, step - step // 2)
+        return step // 2 + random.randint(0, step - step // 2)  # noqa: S311 - no secret
 
     def reset(self) -> None:
         """It worked: the next wait is short again."""

@@ -137,7 +137,11 @@ async def post(
     stream = Stream()
     try:
         await stream.open(address, trust, deadline)
-        own = [("Host", address.authority), ("Connection", "close"), ("Content-Length", str(len(body)))]
+        own = [
+            ("Host", address.authority),
+            ("Connection", "close"),
+            ("Content-Length", str(len(body))),
+        ]
         request = head("POST " + address.path + " HTTP/1.1", own + headers)
         await stream.write_all(request + body, deadline)
         status, answer = await read_head(stream, deadline)

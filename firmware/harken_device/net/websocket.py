@@ -74,7 +74,8 @@ def _accept_of(key: bytes) -> str:
     import hashlib
     from binascii import b2a_base64
 
-    return b2a_base64(hashlib.sha1(key + _GUID).digest()).strip().decode()
+    digest = hashlib.sha1(key + _GUID).digest()  # noqa: S324 - RFC 6455 wants it
+    return b2a_base64(digest).strip().decode()
 
 
 class WebSocket:
@@ -153,10 +154,9 @@ class WebSocket:
         status, answer = await http.read_head(self._stream, deadline)
         if status != 101:
             raise WebSocketError("the gateway answers %d instead of upgrading" % status, status)
-        if (
-            answer.get("upgrade", "").lower() != "websocket"
-            or answer.get("sec-websocket-accept") != _accept_of(key)
-        ):
+        if answer.get("upgrade", "").lower() != "websocket" or answer.get(
+            "sec-websocket-accept"
+        ) != _accept_of(key):
             raise WebSocketError("the upgrade is not a WebSocket's", 1002)
         self.heard_at = ticks_ms()
 
@@ -173,21 +173,24 @@ class WebSocket:
         """
         try:
             self.flush()
-            frames = 0
-            while frames < _MOST_FRAMES:
-                kind = self._step()
-                if kind >= 0:
-                    return kind
-                if kind == _AGAIN:
-                    frames += 1
-                elif not self._fill():
-                    break
-            return NOTHING
+            return self._next()
         except WebSocketError as error:
             self._tell(error.code)
             raise
         except NetError as error:
             raise WebSocketError(str(error))
+
+    def _next(self) -> int:
+        frames = 0
+        while frames < _MOST_FRAMES:
+            kind = self._step()
+            if kind >= 0:
+                return kind
+            if kind == _AGAIN:
+                frames += 1
+            elif not self._fill():
+                break
+        return NOTHING
 
     def _fill(self) -> bool:
         free = self._room - self._ring.any()

@@ -3,12 +3,22 @@
 import asyncio
 import sys
 
+from sim_parts import (
+    DRAINED,
+    HEARD,
+    HOP,
+    SPEECH,
+    SPEECH_END,
+    WAKE,
+    SimEngine,
+    SimHal,
+    play,
+    until,
+)
+
 from harken_device import app as application
 from harken_device.app import App
 from harken_device.config import Config
-from sim_parts import (
-    DRAINED, HEARD, HOP, SPEECH, SPEECH_END, WAKE, SimEngine, SimHal, play, until,
-)
 
 
 async def converse(app, engine, hal):

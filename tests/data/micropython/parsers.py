@@ -104,7 +104,9 @@ def asked(data):
 
 def crowd(count, cursor):
     """`tools/list` of a device with many tools."""
-    many = [tools.Tool("tool%03d" % i, "d" * 200, {}, lambda given: True) for i in range(int(count))]
+    many = [
+        tools.Tool("tool%03d" % i, "d" * 200, {}, lambda given: True) for i in range(int(count))
+    ]
     request = {"id": 10, "method": "tools/list", "params": {"cursor": cursor.strip('"')}}
     return tools.Server(many).answer(request)
 
