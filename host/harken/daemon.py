@@ -162,8 +162,13 @@ class _SharedAgents:
         return self._source.create()
 
     async def close(self) -> None:
-        if self._source is not None:
-            await self._source.close()
+        if self._source is None:
+            return
+        try:
+            async with asyncio.timeout(_LEAVE_S):
+                await self._source.close()
+        except TimeoutError:
+            _LOG.warning("the agent does not let go in %g s", _LEAVE_S)
 
 
 def _pass_on(main: asyncio.Task[None], started: asyncio.Future[Addresses]) -> None:
@@ -181,8 +186,10 @@ def _pass_on(main: asyncio.Task[None], started: asyncio.Future[Addresses]) -> No
 def _build_agents(settings: Settings) -> AgentSource:
     # Imported here, in a thread: speech engines take a second to import.
     from harken.agents import factory
+    from harken_models.store import Store
 
-    return factory.build(settings.agent)
+    directory = settings.models.directory
+    return factory.build(settings.agent, Store(Path(directory)) if directory else None)
 
 
 class Gateway:
@@ -256,8 +263,7 @@ class Gateway:
                 started.set_result(self._addresses(tls, http, websocket))
                 await self._stopping.wait()
                 keep.cancel()
-            async with asyncio.timeout(_LEAVE_S):
-                await self._agents.close()
+            await self._agents.close()
 
     def _addresses(self, tls: ssl.SSLContext | None, http: int, websocket: int) -> Addresses:
         host, secure = _in_url(self._settings.server.host), "s" if tls else ""

@@ -54,7 +54,8 @@ def load_bench(name: str) -> Bench:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def bench(name: str, rounds: int, pairs: tuple[str, ...], *, as_json: bool) -> None:
     """Measure a figure beside its rival and its floor, in one run."""
-    result = load_bench(name).run(BenchOptions(rounds, _settings(pairs)))
+    options = BenchOptions(rounds, _settings(pairs))
+    result = load_bench(name).run(options)
     if as_json:
         click.echo(json.dumps(result.as_json()))
         return
