@@ -21,6 +21,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from board_face import Board
+
+    from harken_device.audio.engine import Engine
     from harken_device.config import Config
 
 IDLE = const(0)
@@ -68,7 +71,7 @@ class App:
         refused_audio: packets that came out of turn or that the engine did not take.
     """
 
-    def __init__(self, hal: "Any", config: "Config", engine: "Any") -> None:
+    def __init__(self, hal: "Board", config: "Config", engine: "Engine") -> None:
         self._hal = hal
         self._config = config
         self._engine = engine

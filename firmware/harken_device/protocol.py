@@ -13,7 +13,7 @@ from harken_device.errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, AnyStr
 
     Message = dict[str, Any]
 
@@ -195,8 +195,8 @@ def marks(session_id: str, now: int, samples: "dict[str, int]") -> str:
 
 def playout(session_id: str, played_ms: int, buffered_ms: int, late: int, ended: bool) -> str:
     """What was really played, where the moment matters more than the memory."""
-    fields = {"played_ms": played_ms, "buffered_ms": buffered_ms, "late": late, "ended": ended}
-    fields["kind"] = "playout"
+    fields: Message = {"played_ms": played_ms, "buffered_ms": buffered_ms, "late": late}
+    fields.update({"kind": "playout", "ended": ended})
     return _message(session_id, "harken", fields)
 
 
@@ -221,7 +221,7 @@ _FIELDS: "dict[str, tuple[tuple[str, type, bool], ...]]" = {
 }
 
 
-def parse(text: "str | bytes") -> "Message":
+def parse(text: "AnyStr") -> "Message":
     """A message of the gateway, its fields of the right types.
 
     Raises:
@@ -279,8 +279,9 @@ class ServerHello:
             [name for name in FEATURES if name in features] if isinstance(features, list) else []
         )
         frame_ms = ours.get("frame_ms") if ours is not None and self.harken else None
-        known = type(frame_ms) is int and frame_ms in FRAME_LENGTHS_MS
-        self.frame_ms = int(frame_ms) if known else _STOCK_FRAME_MS
+        self.frame_ms = _STOCK_FRAME_MS
+        if type(frame_ms) is int and frame_ms in FRAME_LENGTHS_MS:
+            self.frame_ms = frame_ms
 
 
 def cancelled(message: "Message") -> bool:

@@ -7,6 +7,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from board_face import Board
+
     from harken_device.app import App
     from harken_device.audio.wake import WakeWord
     from harken_device.config import Config
@@ -29,7 +31,7 @@ def main() -> None:
     hal.reset()
 
 
-def _app(hal: "Any") -> "App":
+def _app(hal: "Board") -> "App":
     from harken_device.app import App
     from harken_device.audio.engine import Engine
     from harken_device.config import Config
@@ -38,7 +40,7 @@ def _app(hal: "Any") -> "App":
     return App(hal, config, Engine(hal, _words(hal, config), config.number("endpoint_ms")))
 
 
-def _words(hal: "Any", config: "Config") -> "tuple[WakeWord, ...]":
+def _words(hal: "Board", config: "Config") -> "tuple[WakeWord, ...]":
     """The wake word of the settings; without its model the device still answers its button."""
     from harken_device.audio import wake
 

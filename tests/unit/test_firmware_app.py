@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("micropython_unix", reason="pip install 'harken[rig]'")
 
-from harken_hil.micropython import firmware_path, run_script
+from harken_hil.micropython import firmware_paths, run_script
 
 CASES = Path(__file__).parents[1] / "data" / "micropython"
 
@@ -31,7 +31,7 @@ def run(module: str, case: str, tmp_path: Path) -> None:
         f"sys.argv[1:] = [{module!r}, {case!r}]\nimport run_case\n"
     )
     (tmp_path / "flash").mkdir()
-    result = run_script(tmp_path / "case.py", paths=[CASES, firmware_path()])
+    result = run_script(tmp_path / "case.py", paths=[CASES, *firmware_paths()])
     assert result.status == 0, result.output
 
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("micropython_unix", reason="pip install 'harken[rig]'")
 
-from harken_hil.micropython import Conversation, firmware_path
+from harken_hil.micropython import Conversation, firmware_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parents[1] / "data" / "micropython" / "parsers.py"
 
 @pytest.fixture(scope="module")
 def device() -> Iterator[Conversation]:
-    with Conversation(SCRIPT, paths=[firmware_path()], heap_kib=1024) as conversation:
+    with Conversation(SCRIPT, paths=firmware_paths(), heap_kib=1024) as conversation:
         yield conversation
 
 

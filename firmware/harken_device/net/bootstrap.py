@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from board_face import Board
+
 _DEADLINE_MS = 10_000
 _LONGEST_ANSWER = 8192
 _LONGEST_TEXT = 1024
@@ -63,7 +65,7 @@ def _websocket(section: "dict[str, Any]") -> "tuple[str, str, int] | None":
     return url, _text(section.get("token")), version
 
 
-def _body(hal: "Any") -> bytes:
+def _body(hal: "Board") -> bytes:
     mac = hal.identity.mac()
     return json.dumps(
         {
@@ -78,7 +80,7 @@ def _body(hal: "Any") -> bytes:
     ).encode()
 
 
-async def ask(hal: "Any", url: str, language: str, trust: Trust) -> Answer:
+async def ask(hal: "Board", url: str, language: str, trust: Trust) -> Answer:
     """POST to `url` what this device is.
 
     Raises:

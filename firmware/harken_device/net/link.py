@@ -15,8 +15,9 @@ from harken_device.net.websocket import BINARY, HEADROOM, NOTHING, TEXT, WebSock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Protocol
 
+    from board_face import Board
     from harken_device.config import Config
     from harken_device.watchdog import Watchdog
 
@@ -73,7 +74,7 @@ class Link:
         failures: connections that failed since the last one that was closed on purpose.
     """
 
-    def __init__(self, hal: "Any", config: "Config", listener: "Listener", dog: "Watchdog") -> None:
+    def __init__(self, hal: "Board", config: "Config", listener: "Listener", dog: "Watchdog") -> None:
         self._hal = hal
         self._config = config
         self._listener = listener

@@ -95,10 +95,11 @@ class Trust:
 def _der(path: str) -> bytes:
     """A certificate file's first certificate; not every port's TLS reads PEM."""
     with open(path, "rb") as file:
-        data = file.read(_LARGEST_CERTIFICATE)
+        data: bytes = file.read(_LARGEST_CERTIFICATE)
     if not data.startswith(b"-----BEGIN"):
         return data
-    return a2b_base64(data.split(b"-----")[2])
+    der: bytes = a2b_base64(data.split(b"-----")[2])
+    return der
 
 
 def deadline_in(milliseconds: int) -> int:

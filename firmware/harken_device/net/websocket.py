@@ -7,21 +7,13 @@ takes. Binary messages in one frame, and everything sent, go through without hea
 import os
 from time import ticks_diff, ticks_ms
 
+from harken_core import mask
 from micropython import RingIO, const
 
 from harken_device.errors import NetError, WebSocketError
 from harken_device.net import http
+from harken_device.net.masking import Keys
 from harken_device.net.stream import Address, Stream, Trust, left
-
-try:
-    from harken_core import mask
-except ImportError:  # a board without the native core
-
-    def mask(buffer: bytearray, offset: int, length: int, key: bytearray) -> None:
-        """WebSocket masking in place."""
-        for i in range(length):
-            buffer[offset + i] ^= key[i & 3]
-
 
 NOTHING = const(0)
 TEXT = const(1)
@@ -41,33 +33,6 @@ _LARGEST_CONTROL = const(125)
 _PATIENCE_MS = const(10_000)
 _MOST_FRAMES = const(32)  # that are no message, taken by one `poll`
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-class _Keys:
-    """Masking keys: AES in counter mode under a key of the chip's entropy, four to a block."""
-
-    def __init__(self) -> None:
-        import cryptolib
-
-        self._cipher = cryptolib.aes(os.urandom(16), 1)
-        self._counter = bytearray(os.urandom(16))
-        self._pad = bytearray(16)
-        self._used = 16
-        self.key = bytearray(4)
-
-    def fresh(self) -> bytearray:
-        """A key never used before; overwritten by the next call."""
-        if self._used == 16:
-            self._used = 0
-            for i in range(16):
-                self._counter[i] = (self._counter[i] + 1) & 255
-                if self._counter[i]:
-                    break
-            self._cipher.encrypt(self._counter, self._pad)
-        for i in range(4):
-            self.key[i] = self._pad[self._used + i]
-        self._used += 4
-        return self.key
 
 
 def _accept_of(key: bytes) -> str:
@@ -94,7 +59,7 @@ class WebSocket:
     def __init__(self, patience_ms: int = _PATIENCE_MS) -> None:
         self._patience_ms = patience_ms
         self._stream = Stream()
-        self._keys = _Keys()
+        self._keys = Keys()
         self._ring = RingIO(LARGEST_BINARY + HEADROOM)
         self._room = LARGEST_BINARY + HEADROOM
         self.payload = bytearray(LARGEST_BINARY)
@@ -389,8 +354,9 @@ class WebSocket:
             if self._out is None:
                 if not self._control_opcode:
                     return
-                self._begin(self._control_opcode, self._control, HEADROOM, self._control_length)
-                self._control_opcode = 0
+                opcode, self._control_opcode = self._control_opcode, 0
+                self._begin(opcode, self._control, HEADROOM, self._control_length)
+                continue
             count = self._stream.write(self._out, self._out_at, self._out_left)
             self._out_at += count
             self._out_left -= count
