@@ -24,13 +24,16 @@ def main() -> int:
     parser.add_argument("--arch", choices=["armv6m", "armv7emsp"], default="armv7emsp")
     parser.add_argument("--file", type=Path, action="append", default=[], help="for the script")
     parser.add_argument("--deadline", type=float, default=60.0, help="seconds")
+    parser.add_argument(
+        "--count", action="store_true", help="one instruction is 1 ns: SysTick counts them"
+    )
     options = parser.parse_args()
     built = [ROOT / prebuilt_mpy(module, options.arch) for module in MODULES.values()]
     files = {path.name: path for path in [*built, *options.file] if path.exists()}
     try:
         toolchain.require([toolchain.ARCHITECTURES[options.arch]], install=False)
         script = options.script.read_text(encoding="utf-8")
-        print(qemu.run_script(script, files, options.deadline), end="")
+        print(qemu.run_script(script, files, options.deadline, counting=options.count), end="")
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -72,6 +72,7 @@ def build_mpy(tree: Path, module: Module, architecture: Architecture) -> Path:
         *architecture.flags,
         *module.flags,
         *module.mpy_flags,
+        *module.processor_flags.get(architecture.name, ()),
         f"-DMP_CONFIGFILE=<{names}>",
         f"-DMICROPY_FLOAT_IMPL=MICROPY_FLOAT_IMPL_{architecture.float_kind}",
         "-I.",

@@ -33,6 +33,8 @@ class Module:
     """For every source of the module."""
     mpy_flags: tuple[str, ...] = ()
     """For the native `.mpy` only."""
+    processor_flags: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """For the native `.mpy` of one architecture, after all others."""
     shared: str = ""
     """File name of the shared library for CPython."""
     third_party: sources.Source | None = None
@@ -65,6 +67,12 @@ MODULES = {
             # Assertions raise instead of printing: their texts would cost 20 KB.
             "-Dcelt_fatal(text,file,line)=harken_opus_fault()",
         ),
+        processor_flags={
+            # Sixteen-bit multiplications in one instruction: a fifth fewer of them in all.
+            "armv7emsp": ("-DOPUS_ARM_INLINE_ASM", "-DOPUS_ARM_INLINE_EDSP"),
+            # As quick as -O2 there, and a sixth smaller.
+            "armv6m": ("-Os",),
+        },
         shared="libharken_opus-x86_64.so",
         third_party=sources.OPUS,
         third_party_flags=("-w",),

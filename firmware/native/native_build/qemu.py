@@ -112,13 +112,17 @@ def build_firmware() -> Path:
     return firmware
 
 
-def run_script(script: str, files: dict[str, Path], deadline_s: float) -> str:
+def run_script(
+    script: str, files: dict[str, Path], deadline_s: float, *, counting: bool = False
+) -> str:
     """Run `script` on the emulated board and return what it printed.
 
     Args:
         script: MicroPython source; it finds `files` under `/files` and imports modules from there.
         files: by the name they have on the board; read-only.
         deadline_s: for the whole run.
+        counting: let one instruction take 1 ns of the board's time, so that its 25 MHz SysTick
+            counts instructions in steps of 40.
 
     Raises:
         BuildError: no emulator, the script raised, or the deadline passed.
@@ -132,6 +136,8 @@ def run_script(script: str, files: dict[str, Path], deadline_s: float) -> str:
         places, loaders = _lay_out({**files, "script.py": own})
         machine = ["-machine", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "stdio"]
         machine.append("-semihosting")  # the port speaks to the emulator at its start
+        if counting:
+            machine += ["-icount", "shift=0"]
         with subprocess.Popen(
             ["qemu-system-arm", *machine, "-kernel", str(firmware), *loaders],
             stdin=subprocess.PIPE,
