@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -155,12 +156,15 @@ def _requantise(
     if (source.kind, target.kind) != ("int8", "int8"):
         raise refused(f"{operator.name} from {source.kind} to {target.kind}")
     (scale_in, zero_in), (scale_out, zero_out) = one_scale(source), one_scale(target)
-    outputs = filters.shape[0]
-    bias = np.zeros(outputs, np.int64)
-    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-        bias[:] = ints(graph.tensors[operator.inputs[2]].data)
-    bias -= zero_in * (filters.astype(np.int64) @ np.ones(filters.shape[1], np.int64))
     scales = graph.tensors[operator.inputs[1]].quantization.scales
+    outputs = filters.shape[0]
+    biases = [0] * outputs
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        biases = ints(graph.tensors[operator.inputs[2]].data)
+    folded = [
+        (bias - zero_in * int(row.sum(dtype=np.int64))) & 0xFFFFFFFF
+        for bias, row in zip(biases, filters, strict=True)
+    ]
     if len(scales) not in {1, outputs}:
         raise refused(f"{operator.name} with {len(scales)} scales for {outputs} outputs")
     factors = [
@@ -168,13 +172,14 @@ def _requantise(
         (scale_in * scale if per_channel else float32(scale_in * scale)) / scale_out
         for scale in (scales * outputs)[:outputs]
     ]
-    multipliers = np.array([multiplier_of(factor) for factor in factors], "<i4")
+    multipliers = [multiplier_of(factor) for factor in factors]
     operation.outputs = outputs
     operation.zero_point = zero_out
-    operation.requant = (
-        bias.astype(np.uint32).astype("<u4").tobytes()
-        + multipliers[:, 0].tobytes()
-        + multipliers[:, 1].tobytes()
+    operation.requant = struct.pack(
+        f"<{outputs}I{2 * outputs}i",
+        *folded,
+        *(multiplier for multiplier, _ in multipliers),
+        *(shift for _, shift in multipliers),
     )
 
 

@@ -1,6 +1,17 @@
 #include "int8_kernels.h"
 
+#include "int8_dot.h"
+
+#if defined(__SSE2__)
+// -O2 leaves loops of unknown length as they are; these want vectors.
+#pragma GCC optimize("O3")
+#endif
+
 #define CHANNEL_BLOCK 32
+
+static inline int32_t wrapping_sum(int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
 
 // What gemmlowp does with two roundings: a doubling high multiplication, to nearest, then a
 // division by a power of two, to nearest with ties away from zero.
@@ -18,20 +29,21 @@ static inline int8_t requantised(int32_t sum, unsigned output, const requant *by
     return (int8_t)(value > by->most ? by->most : value);
 }
 
-static inline int32_t dot(const int8_t *a, const int8_t *b, unsigned length) {
-    int32_t sum = 0;
-    for (unsigned n = 0; n < length; n++) {
-        sum += (int16_t)a[n] * (int16_t)b[n];
-    }
-    return sum;
-}
-
 void int8_dense(
     const int8_t *input, unsigned length, const int8_t *weights, unsigned count, const requant *by,
     int8_t *output) {
-    for (unsigned o = 0; o < count; o++) {
-        int32_t sum = (int32_t)((uint32_t)by->bias[o] + (uint32_t)dot(input, weights, length));
-        output[o] = requantised(sum, o, by);
+    unsigned o = 0;
+    for (; o + DOT_ROWS <= count; o += DOT_ROWS) {
+        int32_t sums[DOT_ROWS];
+        dot4(input, weights, length, sums);
+        for (unsigned r = 0; r < DOT_ROWS; r++) {
+            output[o + r] = requantised(wrapping_sum(by->bias[o + r], sums[r]), o + r, by);
+        }
+        weights += DOT_ROWS * length;
+    }
+    for (; o < count; o++) {
+        int32_t sum = dot_tail(input, weights, 0, length);
+        output[o] = requantised(wrapping_sum(by->bias[o], sum), o, by);
         weights += length;
     }
 }
@@ -40,12 +52,12 @@ void int8_dense_rows(
     const int8_t *input, const hkm_operation *op, const int8_t *weights, const requant *by,
     int8_t *output) {
     for (unsigned o = 0; o < op->outputs; o++) {
-        uint32_t sum = (uint32_t)by->bias[o];
+        int32_t sum = by->bias[o];
         for (unsigned row = 0; row < op->rows; row++) {
-            sum += (uint32_t)dot(input + row * op->row_stride, weights, op->columns);
+            sum = wrapping_sum(sum, dot_tail(input + row * op->row_stride, weights, 0, op->columns));
             weights += op->columns;
         }
-        output[o] = requantised((int32_t)sum, o, by);
+        output[o] = requantised(sum, o, by);
     }
 }
 
@@ -62,7 +74,7 @@ void int8_depthwise(
             const int8_t *values = input + row * op->row_stride + start;
             const int8_t *filter = weights + row * op->columns + start;
             for (unsigned c = 0; c < count; c++) {
-                sums[c] = (int32_t)((uint32_t)sums[c] + (uint32_t)(values[c] * filter[c]));
+                sums[c] = wrapping_sum(sums[c], values[c] * filter[c]);
             }
         }
         for (unsigned c = 0; c < count; c++) {
