@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import rich_click as click
+import click
+from rich_click import RichCommand
 
 from harken.errors import ConfigError
 
@@ -24,7 +25,7 @@ __all__ = ["demo"]
 _WAKE_WORDS = ("okay_nabu", "hey_jarvis", "hey_mycroft", "alexa")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=RichCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--wav", type=click.Path(path_type=Path), help="A recording of the question, at most 60 s."
 )

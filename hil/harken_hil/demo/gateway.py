@@ -44,13 +44,14 @@ class GatewayProcess:
     """`harken serve` on loopback and free ports, for as long as the `async with` lasts.
 
     Args:
-        folder: gets its log (`gateway.log`), its turns and its registry of devices.
+        folder: gets its log (`gateway.log`) and its turns (`turns.jsonl`).
+        registry: where it remembers devices.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, registry: Path) -> None:
         self.log = folder / "gateway.log"
         self._turns = folder / "turns.jsonl"
-        self._registry = folder / "devices.sqlite"
+        self._registry = registry
         self._read = 0
         self._process: asyncio.subprocess.Process | None = None
         self.addresses = Addresses("", "")

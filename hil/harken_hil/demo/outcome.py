@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harken_hil.board.sim_board import Mark
     from harken_hil.demo.scene import Asked, Scene
 
-__all__ = ["BargeIn", "Check", "Outcome", "TurnOutcome", "Wake", "judge"]
+__all__ = ["BargeIn", "Check", "Outcome", "TurnOutcome", "Wake", "judge", "measure_turn"]
 
 _MS = RATE / 1000
 # An answer that goes on for so long after the device has heard its name was not interrupted.
@@ -142,21 +142,31 @@ def judge(scene: Scene) -> Outcome:
     speaker, marks = scene.board.speaker, scene.board.marks
     ends = [asked.called for asked in scene.asked[1:]] + [len(speaker)]
     turns = tuple(
-        _turn(asked, scene.records[i] if i < len(scene.records) else None, marks, speaker, until)
+        measure_turn(
+            asked, scene.records[i] if i < len(scene.records) else None, marks, speaker, until
+        )
         for i, (asked, until) in enumerate(zip(scene.asked, ends, strict=True))
     )
     barge_in = _barge_in(scene.asked[1], turns, speaker) if len(scene.asked) > 1 else None
     return Outcome(turns, barge_in, _checks(scene, turns, barge_in), _device(scene))
 
 
-def _turn(
+def measure_turn(
     asked: Asked,
     record: TurnRecord | None,
     marks: Sequence[Mark],
     speaker: NDArray[np.int16],
     until: int,
 ) -> TurnOutcome:
-    """One turn; its answer is looked for from the end of the question to `until`."""
+    """One turn as it was at the microphone and the loudspeaker.
+
+    Args:
+        asked: when and what.
+        record: the gateway's word on it, where there is any.
+        marks: the board's.
+        speaker: int16 [n], everything the loudspeaker played.
+        until: device sample at which the next turn begins; the answer lies before it.
+    """
     end = asked.question.end
     sounding = loud(speaker, end, until)
     first = int(sounding[0]) if len(sounding) else None

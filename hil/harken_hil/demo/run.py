@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harken.errors import RigError
@@ -21,8 +23,7 @@ from harken_hil.report import render
 from harken_hil.world import World, quiet_room
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncGenerator
 
     from harken_hil.demo.live import Live
     from harken_hil.demo.outcome import Outcome
@@ -53,7 +54,7 @@ class Run:
 
 
 @contextlib.asynccontextmanager
-async def device_and_gateway(script: Script, folder: Path, live: Live) -> AsyncIterator[Scene]:
+async def device_and_gateway(script: Script, folder: Path, live: Live) -> AsyncGenerator[Scene]:
     """A gateway whose agent is ready, and a board in a quiet room that knows where it is.
 
     Raises:
@@ -61,9 +62,18 @@ async def device_and_gateway(script: Script, folder: Path, live: Live) -> AsyncI
         RigError: the board does not boot.
         ModelMissingError: a model is not in the model store.
     """
-    model = wake_model(script.wake, folder)
     live.tell("demo", "starting the gateway; its agent loads its models")
-    async with GatewayProcess(folder) as gateway:
+    with tempfile.TemporaryDirectory(prefix="harken-demo-") as scratch:
+        model = wake_model(script.wake, Path(scratch))
+        async with _gateway_and_board(script, folder, model, live) as scene:
+            yield scene
+
+
+@contextlib.asynccontextmanager
+async def _gateway_and_board(
+    script: Script, folder: Path, model: Path, live: Live
+) -> AsyncGenerator[Scene]:
+    async with GatewayProcess(folder, registry=model.with_name("devices.sqlite")) as gateway:
         await gateway.agent_ready()
         live.tell("gateway", f"listens at {gateway.addresses.http}, its agent is ready")
         flash = await asyncio.to_thread(

@@ -78,17 +78,21 @@ class Scene:
     async def _play(self) -> None:
         await self.board.wait_mark("link", "up", timeout=_CONNECT_S)
         await self.world.reached(self.world.position + _BREATH, within_s=5)
-        first = await self._ask(self.script.question)
+        first = await self.ask(self.script.question)
         answer = await self.world.heard(first.question.end, within_s=_ANSWER_S)
         if self.script.command is not None:
             await self.world.reached(answer + _INTERRUPT_AFTER, within_s=10)
-            await self._ask(self.script.command)
+            await self.ask(self.script.command)
             self.records.append(await self.gateway.turn(within_s=_REST_S))
-        await self._rest()
+        await self.rest()
         self.records.append(await self.gateway.turn(within_s=_REST_S))
 
-    async def _ask(self, clip: Clip) -> Asked:
-        """Call the device and say `clip`; returns when it has been said."""
+    async def ask(self, clip: Clip) -> Asked:
+        """Call the device and say `clip`; returns when it has been said.
+
+        Raises:
+            RigError: the room's clock stands still.
+        """
         now = self.world.position + 160
         word: Utterance | None = None
         if self.script.word is not None:
@@ -107,8 +111,12 @@ class Scene:
         await self.world.reached(question.end, within_s=clip.seconds + 10)
         return asked
 
-    async def _rest(self) -> None:
-        """Until the last answer is over and the device idle again."""
+    async def rest(self) -> None:
+        """Wait until the last answer is over and the device idle again.
+
+        Raises:
+            RigError: there was no answer, or it does not end.
+        """
         end = self.asked[-1].question.end
         await self.world.heard(end, within_s=_ANSWER_S)
         marks = self.board.marks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harken import __version__
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from harken_hil.demo.scene import Scene
     from harken_hil.report.content import Kind
 
-__all__ = ["GOAL_MS", "tell"]
+__all__ = ["GOAL_MS", "stages", "tell"]
 
 GOAL_MS = 800.0
 _LOG_LINES = 400
@@ -92,12 +91,14 @@ def _stage_marks(turn: TurnOutcome) -> list[Mark]:
 
 def stages(turn: TurnOutcome) -> tuple[Stage, ...]:
     """The steps from the end of the question to the first sound, each beginning with the last."""
-    known = [(name, turn.timeline_ms[name]) for name in _STAGES if name in turn.timeline_ms]
-    return tuple(
-        Stage(_STAGES[name][0], _STAGES[name][1], max(0.0, before), max(before, at))
-        for (_, before), (name, at) in pairwise(known)
-        if at > before
-    )
+    steps: list[Stage] = []
+    before = 0.0
+    for name, (label, kind, _) in _STAGES.items():
+        at = turn.timeline_ms.get(name, 0.0)
+        if at > before:
+            steps.append(Stage(label, kind, before, at))
+            before = at
+    return tuple(steps)
 
 
 def _turn(scene: Scene, outcome: Outcome, number: int) -> Turn:

@@ -1,0 +1,216 @@
+"""`harken bench turn`: voice to voice with the embedded agent, at the acoustic edge.
+
+Ours is measured in the room: from the talker's last sample at the microphone to the loudspeaker's
+first that is not silence, the whole way through device, link, gateway and agent. The floor is the
+same agent in this process, given the same audio in real time and told at once that the turn is
+over: what is above it is the price of a device that has to hear by itself that speech has ended,
+and of the way there and back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+
+from harken.agents import factory
+from harken.agents.agent import (
+    AgentConfig,
+    AgentFailed,
+    AnswerAudio,
+    AnswerCancelled,
+    AnswerDone,
+)
+from harken.config import load
+from harken.errors import AgentError, RigError
+from harken_hil.bench.measure import BenchResult, Figure, Goal, Samples, figure
+from harken_hil.demo.live import Live
+from harken_hil.demo.outcome import TurnOutcome, measure_turn, words
+from harken_hil.demo.run import device_and_gateway
+from harken_hil.demo.script import WAKE_WORDS, Script
+from harken_hil.demo.story import stages
+from harken_hil.speech import RATE, PiperVoice
+from harken_hil.world import SILENCE_PEAK
+from harken_models import store
+
+if TYPE_CHECKING:
+    from harken.agents.agent import Agent, AgentEvent
+    from harken_hil.bench.measure import BenchOptions
+    from harken_hil.demo.scene import Scene
+    from harken_hil.speech import Clip
+
+__all__ = ["run"]
+
+_P50_MS, _P95_MS = 800.0, 1200.0
+_WAKE = "okay_nabu"
+_FRAME = RATE // 50
+_TURN_S = 60.0
+_ATTEMPTS_A_ROUND = 3
+# Another one each round, so that no answer is in anybody's cache.
+_QUESTIONS = (
+    "Tell me about the capital of France.",
+    "How many legs does a spider have?",
+    "What is the largest planet?",
+    "Why is the sky blue?",
+    "Where do penguins live?",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    ours: TurnOutcome
+    ours_ms: float
+    floor_ms: float
+
+
+def run(options: BenchOptions) -> BenchResult:
+    """Measure.
+
+    Raises:
+        RigError: too many rounds failed.
+        ModelMissingError: a model is not in the model store.
+    """
+    voice = PiperVoice(store.weights("piper-joe"))
+    word, *questions = voice.say(WAKE_WORDS[_WAKE], *_QUESTIONS)
+    with tempfile.TemporaryDirectory(prefix="harken-bench-") as folder:
+        rounds, thrown = asyncio.run(_measure(word, questions, options.rounds, Path(folder)))
+    return _result(rounds, thrown)
+
+
+async def _measure(
+    word: Clip, questions: list[Clip], wanted: int, folder: Path
+) -> tuple[list[_Round], int]:
+    script = Script("wake", _WAKE, word, questions[0], "", None)
+    agents = factory.build(load().settings.agent)
+    await agents.prepare()
+    try:
+        agent = agents.create()
+        await agent.start(AgentConfig(endpoint="client"))
+        try:
+            async with device_and_gateway(script, folder, Live(Console(quiet=True))) as scene:
+                await scene.board.wait_mark("link", "up", timeout=30)
+                # The first turn of either warms caches and counts for nothing.
+                await _one(scene, agent, questions[-1], ours_first=True)
+                return await _rounds(scene, agent, questions, wanted)
+        finally:
+            await agent.close()
+    finally:
+        await agents.close()
+
+
+async def _rounds(
+    scene: Scene, agent: Agent, questions: list[Clip], wanted: int
+) -> tuple[list[_Round], int]:
+    rounds: list[_Round] = []
+    attempts = 0
+    while len(rounds) < wanted:
+        if attempts == _ATTEMPTS_A_ROUND * wanted:
+            raise RigError(
+                f"only {len(rounds)} of {attempts} rounds succeeded",
+                hint="run it again when less else is running",
+            )
+        question = questions[attempts % len(questions)]
+        found = await _one(scene, agent, question, ours_first=attempts % 2 == 0)
+        attempts += 1
+        if found is not None:
+            rounds.append(found)
+    return rounds, attempts - wanted
+
+
+async def _one(scene: Scene, agent: Agent, clip: Clip, *, ours_first: bool) -> _Round | None:
+    """A round; None where the floor failed, or the words were lost on the way."""
+    floor: float | None = None
+    if not ours_first:
+        floor = await _floor(agent, clip)
+    ours = await _ours(scene, clip)
+    if ours_first:
+        floor = await _floor(agent, clip)
+    if floor is None or ours.voice_to_voice_ms is None or words(ours.heard) != words(clip.text):
+        return None
+    return _Round(ours, ours.voice_to_voice_ms, floor)
+
+
+async def _ours(scene: Scene, clip: Clip) -> TurnOutcome:
+    asked = await scene.ask(clip)
+    await scene.rest()
+    record = await scene.gateway.turn(within_s=_TURN_S)
+    board = scene.board
+    return measure_turn(asked, record, board.marks, board.speaker, board.now)
+
+
+async def _floor(agent: Agent, clip: Clip) -> float | None:
+    """From the last sample of speech to the first audible one of the answer, in ms."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    for at in range(0, clip.end, _FRAME):
+        agent.feed(clip.samples[at : min(at + _FRAME, clip.end)].tobytes())
+        due += _FRAME / RATE
+        await asyncio.sleep(due - loop.time())
+    spoken = loop.time()
+    agent.commit()
+    first: float | None = None
+    try:
+        async with asyncio.timeout(_TURN_S):
+            async for event in agent.events():
+                if first is None:
+                    first = _audible_at(event)
+                if isinstance(event, AnswerDone | AnswerCancelled | AgentFailed):
+                    break
+    except (TimeoutError, AgentError):
+        return None
+    return (first - spoken) * 1000 if first is not None else None
+
+
+def _audible_at(event: AgentEvent) -> float | None:
+    """When the first sample of a piece that is not silence could be heard at the earliest."""
+    if not isinstance(event, AnswerAudio):
+        return None
+    loud = np.flatnonzero(
+        np.abs(np.frombuffer(event.pcm, np.int16).astype(np.int32)) >= SILENCE_PEAK
+    )
+    return event.at + int(loud[0]) / event.rate if len(loud) else None
+
+
+def _result(rounds: list[_Round], thrown: int) -> BenchResult:
+    ours = tuple(r.ours_ms for r in rounds)
+    floor = tuple(r.floor_ms for r in rounds)
+    parts: dict[str, list[float]] = {}
+    for r in rounds:
+        for stage in stages(r.ours):
+            parts.setdefault(stage.label, []).append(stage.end_ms - stage.start_ms)
+    detail = {
+        "parts_ms": {label: round(statistics.median(took), 1) for label, took in parts.items()},
+        "rounds_ms": ours,
+        "floor_rounds_ms": [round(ms, 1) for ms in floor],
+    }
+    name = "the agent alone, told when speech ends"
+    p50 = figure(
+        "voice to voice p50",
+        "ms",
+        Samples(ours, floor=floor, discarded=thrown),
+        Goal("figure", "<=", _P50_MS),
+        floor_name=name,
+        detail=detail,
+    )
+    goal = Goal("figure", "<=", _P95_MS)
+    slow, slow_floor = float(np.quantile(ours, 0.95)), float(np.quantile(floor, 0.95))
+    p95 = Figure(
+        name="voice to voice p95",
+        unit="ms",
+        figure=slow,
+        rival=None,
+        floor=slow_floor,
+        ratio=slow / slow_floor,
+        goal=str(goal),
+        met=goal.met(slow),
+        rounds=len(rounds),
+        discarded=thrown,
+        floor_name=name,
+    )
+    return BenchResult("turn", (p50, p95))
