@@ -30,8 +30,8 @@ _MOST_TEXT: Final = 2_000
 class CascadeAgent:
     """An `Agent` (see `agent.py`) for one session.
 
-    When the user falls silent it starts on the answer at once, in private, and has it ready when the
-    turn turns out to be over; if the user goes on, what was begun is dropped.
+    When the user falls silent it starts on the answer at once, in private, and has it ready when
+    the turn turns out to be over; if the user goes on, what was begun is dropped.
 
     Args:
         engines: prepared, shared with other sessions.

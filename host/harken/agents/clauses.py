@@ -15,11 +15,57 @@ _ENDS: Final = frozenset(".!?…")
 _PAUSES: Final = frozenset(",;:—")
 _CJK_ENDS: Final = frozenset("。！？")  # noqa: RUF001  (the punctuation meant)
 _CJK_PAUSES: Final = frozenset("，、；：")  # noqa: RUF001  (the punctuation meant)
+# Nothing after these needs to be seen, but the quotes they may stand in.
+_FINAL: Final = _CJK_ENDS | _CJK_PAUSES | {"\n"}
 _CLOSERS: Final = frozenset("\"'”’»)]}」』）】")  # noqa: RUF001  (the punctuation meant)
+_OPENERS: Final = "\"'“‘(["  # noqa: RUF001  (the punctuation meant)
 _MOST_CLOSERS: Final = 4
 # Words that a full stop follows without ending a sentence.
 _ABBREVIATIONS: Final = frozenset(
-    ["mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "etc", "e.g", "i.e", "no", "vol", "fig", "approx", "dept", "est", "inc", "ltd", "co", "gen", "col", "sgt", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "mt", "ft", "a.m", "p.m", "u.s", "u.k"]
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "st",
+        "jr",
+        "sr",
+        "vs",
+        "etc",
+        "e.g",
+        "i.e",
+        "no",
+        "vol",
+        "fig",
+        "approx",
+        "dept",
+        "est",
+        "inc",
+        "ltd",
+        "co",
+        "gen",
+        "col",
+        "sgt",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "mt",
+        "ft",
+        "a.m",
+        "p.m",
+        "u.s",
+        "u.k",
+    ]
 )
 
 
@@ -65,22 +111,20 @@ class ClauseCutter:
             speakable = speakable or char.isalnum()
             if at >= self._limit:
                 return text.rfind(" ", 1, at) + 1 or at
-            if not speakable:
+            if not speakable or not self._marks(at, char):
                 continue
-            if char in _CJK_ENDS or (char in _CJK_PAUSES and 2 * at >= self._least()):
-                end = self._after_closers(at)
-                if end is None or end < len(text):
-                    return end
-                return None
-            if char == "\n":
-                return at + 1
-            if char in _ENDS or char in _PAUSES:
-                end = self._after_closers(at)
-                if end is None or end >= len(text):
-                    return None
-                if text[end].isspace() and self._ends(at, end):
-                    return end + 1
+            end = at + 1 if char == "\n" else self._after_closers(at)
+            if end is None or char in _FINAL:
+                return end
+            if text[end].isspace() and self._ends(at, end):
+                return end + 1
         return None
+
+    def _marks(self, at: int, char: str) -> bool:
+        """Whether a clause might end with the mark at `at`."""
+        if char in _CJK_PAUSES:
+            return 2 * at >= self._least()
+        return char in _FINAL or char in _ENDS or char in _PAUSES
 
     def _least(self) -> int:
         return self._first_pause if self._first else self._pause
@@ -102,7 +146,7 @@ class ClauseCutter:
         if char != ".":
             return True
         words = self._buffer[:at].split()
-        word = words[-1].lower().lstrip("\"'“‘([") if words else ""
+        word = words[-1].lower().lstrip(_OPENERS) if words else ""
         if word in _ABBREVIATIONS:
             return False
         # An initial ("J. Smith"), or the number of a list ("2. Add salt").

@@ -97,10 +97,10 @@ async def _close(engines: Engines) -> None:
         await engine.close()
 
 
-def _threads() -> int:
-    """Threads for one inference: half of the processors, at least two where there are two."""
+def _threads(least: int = 1) -> int:
+    """Threads for one inference: half of the processors, but `least` where there are so many."""
     processors = os.cpu_count() or 1
-    return max(min(processors, 2), processors // 2)
+    return max(min(processors, least), processors // 2)
 
 
 def _stt(settings: AgentSettings, store: Store) -> SpeechToText:
@@ -110,7 +110,7 @@ def _stt(settings: AgentSettings, store: Store) -> SpeechToText:
         return OpenAiStt(settings.stt)
     from harken.agents.whisper import WhisperStt
 
-    return WhisperStt(store.locate(settings.stt.model or _WHISPER), _threads())
+    return WhisperStt(store.locate(settings.stt.model or _WHISPER), _threads(2))
 
 
 def _llm(settings: AgentSettings, store: Store) -> LanguageModel:
@@ -120,10 +120,14 @@ def _llm(settings: AgentSettings, store: Store) -> LanguageModel:
         return OpenAiLlm(settings.llm)
     from harken.agents.llama import LlamaLlm
 
-    path = store.weights(settings.llm.model or _LLAMA)
     llm = settings.llm
+    # llama.cpp's threads wait for each other by spinning: with one too many for the processors that
+    # are free, it falls from 90 tokens a second to 3.
     return LlamaLlm(
-        path, max_tokens=llm.max_tokens, temperature=llm.temperature, threads=_threads()
+        store.weights(llm.model or _LLAMA),
+        max_tokens=llm.max_tokens,
+        temperature=llm.temperature,
+        threads=_threads(),
     )
 
 
@@ -134,4 +138,4 @@ def _tts(settings: AgentSettings, store: Store) -> TextToSpeech:
         return OpenAiTts(settings.tts)
     from harken.agents.piper import PiperTts
 
-    return PiperTts(store.weights(settings.tts.model or settings.tts.voice or _PIPER), _threads())
+    return PiperTts(store.weights(settings.tts.model or settings.tts.voice or _PIPER), _threads(2))

@@ -7,12 +7,13 @@ asked. An intent becomes calls of the device's own tools, found by name, and a s
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
 
 from harken.errors import AgentError, ToolError
 
@@ -109,21 +110,17 @@ async def act(intent: Intent, tools: Collection[str], call: CallTool) -> str:
 async def _status(call: CallTool) -> dict[str, Any]:
     """What the device says of itself."""
     try:
-        status = json.loads(await call(STATUS, {}))
-    except json.JSONDecodeError as error:
-        raise ToolError("the device's status is not JSON") from error
-    if not isinstance(status, dict):
-        raise ToolError("the device's status is not an object")
-    return status
+        return msgspec.json.decode(await call(STATUS, {}), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ToolError("the device's status is not a JSON object") from error
 
 
 def _number(status: Mapping[str, Any], part: str, name: str) -> int:
     """A number in the status."""
-    section = status.get(part)
-    value = section.get(name) if isinstance(section, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ToolError(f"the device's status has no {part}.{name}")
-    return round(value)
+    try:
+        return round(float(msgspec.convert(status.get(part), dict[str, Any])[name]))
+    except (msgspec.ValidationError, LookupError, TypeError, ValueError, OverflowError) as error:
+        raise ToolError(f"the device's status has no {part}.{name}") from error
 
 
 async def _set_volume(volume: int, call: CallTool) -> str:
@@ -152,7 +149,7 @@ async def _battery_ask(_slots: Mapping[str, Any], call: CallTool) -> str:
     if "battery" not in status:
         return "This device has no battery."
     level = _number(status, "battery", "level")
-    charging = status["battery"].get("charging") is True
+    charging = status["battery"].get("charging") is True  # it is an object, or `_number` failed
     return f"The battery is at {level} percent{' and charging' if charging else ''}."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import importlib
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +79,7 @@ class LlamaLlm:
         if self._server is not None:
             return
         try:
-            import xllamacpp  # type: ignore[import-not-found,import-untyped,unused-ignore]
+            xllamacpp: Any = importlib.import_module("xllamacpp")  # it has no types
         except ImportError as error:
             raise AgentError(
                 "the local language model needs xllamacpp, which is not installed",
@@ -107,7 +107,9 @@ class LlamaLlm:
         return params
 
     async def reply(
-        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec],  # noqa: ARG002  (never offered)
     ) -> AsyncGenerator[str | WantedTool]:
         """See `LanguageModel.reply`."""
         loop = asyncio.get_running_loop()
@@ -165,4 +167,7 @@ class LlamaLlm:
 
 def _message(error: Any) -> str:
     """What an error of llama.cpp says."""
-    return str(error.get("message", error)) if isinstance(error, dict) else json.dumps(error)
+    try:
+        return str(error["message"])
+    except (TypeError, LookupError):
+        return str(error)

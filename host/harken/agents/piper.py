@@ -38,7 +38,9 @@ class _Request:
 
     number: int
     text: str
-    answer: asyncio.Queue[bytes | AgentError | None] = field(default_factory=asyncio.Queue)
+    answer: asyncio.Queue[bytes | AgentError | None] = field(
+        default_factory=asyncio.Queue[bytes | AgentError | None]
+    )
 
 
 class PiperTts:

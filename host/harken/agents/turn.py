@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from harken.agents import intents
 from harken.agents.agent import (
@@ -294,9 +295,6 @@ def _arguments(tool: WantedTool) -> dict[str, Any]:
         ToolError: they are not a JSON object.
     """
     try:
-        arguments = json.loads(tool.arguments or "{}")
-    except json.JSONDecodeError as error:
-        raise ToolError("the arguments are not JSON") from error
-    if not isinstance(arguments, dict):
-        raise ToolError("the arguments are not an object")
-    return arguments
+        return msgspec.json.decode(tool.arguments or "{}", type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ToolError("the arguments are not a JSON object") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -34,9 +35,9 @@ _MARGIN: Final = 3 * _FRAMES_PER_SECOND
 class WhisperStt:
     """Whisper through CTranslate2, int8, greedy, without timestamps.
 
-    Whisper always listens to 30 s, which an utterance rarely fills; a short one is therefore given half
-    the window. Where that makes the decoder repeat itself, as it may, it is transcribed again in the
-    whole one.
+    Whisper always listens to 30 s, which an utterance rarely fills; a short one is therefore given
+    half the window. Where that makes the decoder repeat itself, as it may, it is transcribed again
+    in the whole one.
 
     Args:
         folder: the model in CTranslate2's format.
@@ -71,14 +72,14 @@ class WhisperStt:
         if self._model is not None:
             return
         try:
-            from faster_whisper import WhisperModel  # type: ignore[import-untyped,unused-ignore]
+            faster_whisper: Any = importlib.import_module("faster_whisper")  # it has no types
         except ImportError as error:
             raise AgentError(
                 "speech to text needs faster-whisper, which is not installed",
                 hint='pip install "harken[local]", or set agent.stt.engine = "openai"',
             ) from error
         try:
-            self._model = WhisperModel(
+            self._model = faster_whisper.WhisperModel(
                 str(self._folder),
                 device="cpu",
                 compute_type="int8",
@@ -108,8 +109,8 @@ class WhisperStt:
         return text
 
     def _decode(self, samples: NDArray[np.float32], language: str, window: int) -> tuple[str, bool]:
-        """Words of the samples, heard in a window of so many 10 ms frames; and whether they are sound."""
-        import ctranslate2  # type: ignore[import-untyped,unused-ignore]
+        """Words heard in a window of so many 10 ms frames, and whether they are sound."""
+        ctranslate2: Any = importlib.import_module("ctranslate2")  # its types are incomplete
 
         whisper = self._model
         features = whisper.feature_extractor(samples)[:, :window]
@@ -147,6 +148,6 @@ class WhisperStt:
 
 
 def _repeats(text: str) -> bool:
-    """Whether a text goes round in circles: it compresses too well, as Whisper's own code judges."""
+    """Whether a text goes round in circles: it compresses too well (Whisper's own measure)."""
     data = text.encode()
     return len(data) > 30 and len(data) / len(zlib.compress(data)) > 2.0
