@@ -109,7 +109,8 @@ class SimBoard:
         glitches: samples (since power-on) at which a loudspeaker block was missing.
         boots: how often the firmware has started.
         hello: what the device said of itself at its last boot.
-        slipped_s: for how long the rig stopped the clock because it was late itself.
+        slips: samples at which the rig stopped the clock because it was late itself, and seconds
+            for which it did.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class SimBoard:
         self.glitches: list[int] = []
         self.boots = 0
         self.hello: dict[str, Any] = {}
-        self.slipped_s = 0.0
+        self.slips: list[tuple[int, float]] = []
         self._image = flash
         self._source = source
         self._mac = mac.replace(":", "")
@@ -149,6 +150,11 @@ class SimBoard:
     def now(self) -> int:
         """Samples since power-on; what is heard and played at this moment."""
         return len(self._mic) * BLOCK
+
+    @property
+    def slipped_s(self) -> float:
+        """For how long the rig stopped the clock in all."""
+        return sum(late for _, late in self.slips)
 
     @property
     def mic(self) -> NDArray[np.int16]:
@@ -247,7 +253,7 @@ class SimBoard:
             late = loop.time() - due
             if late > _SLIP_FROM_S:
                 due += late
-                self.slipped_s += late
+                self.slips.append((self.now, late))
             self._mic.append(heard)
             self._speaker.append(played)
             self._notify()
