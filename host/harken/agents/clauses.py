@@ -132,10 +132,9 @@ class ClauseCutter:
     def _after_closers(self, at: int) -> int | None:
         """Where the quotes and brackets that close at `at` have ended; `None` if not known yet."""
         end = at + 1
-        while end < len(self._buffer) and self._buffer[end] in _CLOSERS:
+        most = min(len(self._buffer), at + 1 + _MOST_CLOSERS)
+        while end < most and self._buffer[end] in _CLOSERS:
             end += 1
-            if end - at > _MOST_CLOSERS:
-                return end
         return end if end < len(self._buffer) else None
 
     def _ends(self, at: int, end: int) -> bool:

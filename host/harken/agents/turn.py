@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import numpy as np
 
 from harken.agents import intents
 from harken.agents.agent import (
@@ -45,6 +46,9 @@ _TOOL_DEADLINE_S: Final = 15.0
 _MOST_TOOL_ROUNDS: Final = 4
 _CLAUSES_AHEAD: Final = 2
 _PIECE_MS: Final = 100
+# A sample below it is silence; so much of that stays before the first one that is not.
+_QUIET: Final = 100
+_LEAD_MS: Final = 5
 _LAST: Final = (AnswerDone, AgentFailed)
 _SLOW_HINT: Final = "the machine may be too busy; `agent.*.timeout_s` sets how long to wait"
 
@@ -266,7 +270,8 @@ class Turn:
                 tts.speak(clause.strip()), self._settings.tts.timeout_s, "speech", _SLOW_HINT
             )
             async with aclosing(pieces):
-                async for pcm in pieces:
+                async for spoken in pieces:
+                    pcm = spoken if "tts_first" in self._stages else _prompt(spoken, tts.rate)
                     self._reached("tts_first")
                     length += len(pcm) / 2 * 1000 / tts.rate
                     self.exchange.clauses[-1] = (clause, length)
@@ -286,6 +291,13 @@ class Turn:
         if stage not in self._stages:
             self._stages.add(stage)
             self._tell(AnswerStage("llm_first" if stage == "llm_first" else "tts_first"))
+
+
+def _prompt(pcm: bytes, rate: int) -> bytes:
+    """The first sound of an answer without the silence before it: it would only be waited for."""
+    loud = np.flatnonzero(np.abs(np.frombuffer(pcm, np.int16).astype(np.int32)) >= _QUIET)
+    start = max(0, int(loud[0]) - rate * _LEAD_MS // 1000) if len(loud) else 0
+    return pcm[2 * start :]
 
 
 def _arguments(tool: WantedTool) -> dict[str, Any]:

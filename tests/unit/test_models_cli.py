@@ -1,0 +1,74 @@
+"""`harken models`, on a store of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from harken.errors import ModelError, ModelHashError, ModelMissingError
+from harken_models.cli import models
+from harken_models.manifest import load_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARKEN_MODELS", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    return tmp_path
+
+
+def test_list_shows_every_model_with_licence_size_and_state(root: Path) -> None:
+    done = CliRunner().invoke(models, ["list", "--json"])
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert told["store"] == str(root)
+    manifest = load_manifest()
+    assert [row["name"] for row in told["models"]] == list(manifest.models)
+    for row in told["models"]:
+        assert row["state"] == "missing"
+        assert row["licence"]
+        assert row["size"] == manifest.models[row["name"]].size
+    done = CliRunner().invoke(models, ["list"])
+    assert all(name in done.stdout for name in manifest.models)
+
+
+def test_verify_fails_for_a_model_that_was_named_and_is_not_there(root: Path) -> None:
+    done = CliRunner().invoke(models, ["verify", "silero-vad"])
+    assert isinstance(done.exception, ModelMissingError)
+    assert "harken models pull silero-vad" in str(done.exception)
+    done = CliRunner().invoke(models, ["verify", "silero-vad", "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["models"] == {"silero-vad": "missing"}
+    assert CliRunner().invoke(models, ["verify"]).exit_code == 0
+
+
+def test_verify_finds_a_damaged_file(root: Path) -> None:
+    model = load_manifest().models["silero-vad"]
+    folder = root / model.name / model.digest
+    folder.mkdir(parents=True)
+    (folder / model.weights).write_bytes(b"not a model")
+    done = CliRunner().invoke(models, ["verify"])
+    assert isinstance(done.exception, ModelHashError)
+    assert "silero-vad: damaged" in done.stdout
+
+
+def test_pull_tells_programs_what_went_wrong(root: Path) -> None:
+    done = CliRunner().invoke(models, ["pull", "silero-vad", "--json"])
+    assert done.exit_code == 1
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "model"
+    assert "not found in the package index" in error["message"]
+    assert error["hint"]
+
+
+def test_pull_of_an_unknown_model_names_the_nearest(root: Path) -> None:
+    done = CliRunner().invoke(models, ["pull", "silero"])
+    assert isinstance(done.exception, ModelError)
+    assert "did you mean silero-vad" in str(done.exception)
