@@ -149,7 +149,7 @@ def check(port: Port) -> bool:
     folder = stub_folder(port)
     config = STUBS / f"{port.board}.ini"
     config.write_text(_CONFIG.format(silenced=silenced(folder)), "utf-8")
-    path = ":".join(map(str, (FIRMWARE, FIRMWARE / "typings", folder)))
+    path = ":".join(map(str, (FIRMWARE, FIRMWARE / "typings", folder, ROOT / "hil")))
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--config-file", str(config)),

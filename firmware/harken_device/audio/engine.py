@@ -23,6 +23,8 @@ What the application may rely on:
 A hop allocates nothing. Samples are counted from the first microphone block.
 """
 
+import gc
+
 import harken_core
 from micropython import const
 
@@ -62,6 +64,7 @@ class Engine:
     def __init__(
         self, hal: "Board", words: "tuple[WakeWord, ...]", endpoint_ms: int = _ENDPOINT_MS
     ) -> None:
+        gc.collect()  # the codecs' states and the buffers are large pieces of the heap
         self._mic = hal.mic
         self._speaker = hal.speaker
         self._words = words

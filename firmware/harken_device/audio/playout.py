@@ -6,13 +6,14 @@ reached again, and the target grows. An answer without such a gap shrinks it.
 """
 
 from harken_opus import Decoder, packet_samples
-from micropython import const
+from micropython import RingIO, const
 
 from harken_device.audio.samples import amplify, copy, silence
 
 _RATE = const(16_000)
 _BLOCK = const(160)
-_SLOTS = const(60)
+_MOST_PACKETS = const(60)
+_MOST_BYTES = const(8192)  # 2.4 s at the bit rates of speech
 LARGEST_PACKET = const(400)
 _LARGEST_FRAME = const(960)  # 60 ms
 _LONGEST_CONCEALMENT = const(1600)  # samples; after 100 ms a guess is worse than silence
@@ -39,13 +40,10 @@ class Playout:
 
     def __init__(self) -> None:
         self._decoder = Decoder(_RATE)
-        self._slots = bytearray(_SLOTS * LARGEST_PACKET)
-        views = memoryview(self._slots)
-        self._packets = [
-            views[i * LARGEST_PACKET : (i + 1) * LARGEST_PACKET] for i in range(_SLOTS)
-        ]
-        self._lengths = [0] * _SLOTS
-        self._samples = [0] * _SLOTS
+        self._packets = RingIO(_MOST_BYTES)
+        self._packet = bytearray(LARGEST_PACKET)
+        self._lengths = [0] * _MOST_PACKETS
+        self._samples = [0] * _MOST_PACKETS
         self._pcm = bytearray(2 * _LARGEST_FRAME)
         self._full = _FULL_GAIN
         self._gain = _FULL_GAIN
@@ -56,6 +54,8 @@ class Playout:
 
     def _forget(self) -> None:
         self._state = _IDLE
+        while self._packets.any():
+            self._packets.readinto(self._packet)
         self._first = 0
         self._count = 0
         self._waiting = 0  # samples in packets not yet decoded
@@ -83,18 +83,20 @@ class Playout:
         Refused are packets outside an answer, empty, larger than `LARGEST_PACKET`, not Opus, longer
         than 60 ms or not a multiple of 10 ms, and those for which there is no room.
         """
-        if self._state == _IDLE or self._ended or self._count == _SLOTS:
+        if self._state == _IDLE or self._ended or self._count == _MOST_PACKETS:
             return False
-        if length < 1 or length > LARGEST_PACKET:
+        if length < 1 or length > LARGEST_PACKET or self._packets.any() + length > _MOST_BYTES:
             return False
-        slot = (self._first + self._count) % _SLOTS
-        copy(self._slots, slot * LARGEST_PACKET, buffer, offset, length)
+        packet = self._packet
+        copy(packet, 0, buffer, offset, length)
         try:
-            samples = packet_samples(self._packets[slot], length, _RATE)
+            samples = packet_samples(packet, length, _RATE)
         except ValueError:
             return False
         if samples == 0 or samples > _LARGEST_FRAME or samples % _BLOCK:
             return False
+        self._packets.write(packet, 0, length)
+        slot = (self._first + self._count) % _MOST_PACKETS
         self._lengths[slot] = length
         self._samples[slot] = samples
         self._count += 1
@@ -170,15 +172,17 @@ class Playout:
 
     def _decode(self) -> None:
         slot = self._first
-        self._first = slot + 1 if slot + 1 < _SLOTS else 0
+        self._first = slot + 1 if slot + 1 < _MOST_PACKETS else 0
         self._count -= 1
         samples = self._samples[slot]
         self._waiting -= samples
         self._frame = self._left = samples
         self._concealed = 0
         self._guess = False
+        length = self._lengths[slot]
+        self._packets.readinto(self._packet, length)
         try:
-            self._decoder.decode(self._packets[slot], self._lengths[slot], self._pcm, samples)
+            self._decoder.decode(self._packet, length, self._pcm, samples)
         except ValueError:  # a frame that looked like Opus and was not
             self._conceal()
 

@@ -9,14 +9,14 @@ from micropython import const
 
 _RATE = const(16_000)
 _BLOCK_BYTES = const(320)
-_RING_BLOCKS = const(60)  # a multiple of every frame length, so that no frame wraps
+_RING_BLOCKS = const(36)  # a multiple of every frame length, so that no frame wraps
 _BITRATE = const(24_000)
 _COMPLEXITY = const(0)
 LARGEST_PACKET = const(400)
 
 
 class Uplink:
-    """A ring of 600 ms of microphone, and an encoder behind it.
+    """A ring of 360 ms of microphone, and an encoder behind it.
 
     Attributes:
         packet: the last packet, bytes [packet_length], until the next hop.

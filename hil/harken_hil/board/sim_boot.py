@@ -1,11 +1,13 @@
 """What MicroPython runs when a simulated board is switched on: mount the flash, start `main`.
 
-Runs in MicroPython, never in CPython. The flash is one LittleFS 2 image, a file of this machine.
+Runs in MicroPython, never in CPython. The flash is a file: first the ROM, which lies mapped in
+memory, then a LittleFS 2 file system.
 """
 
 import os
 import sys
 
+import uctypes
 import vfs
 from micropython import const
 
@@ -16,20 +18,21 @@ _ERASE = const(6)
 
 
 class FlashImage:
-    """A MicroPython block device over a file."""
+    """A MicroPython block device over a file from `start` on."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, start: int) -> None:
         self._file = open(path, "r+b")
-        self._blocks: int = self._file.seek(0, 2) // _BLOCK
+        self._start = start
+        self._blocks: int = (self._file.seek(0, 2) - start) // _BLOCK
 
     def readblocks(self, block: int, buffer: bytearray, offset: int = 0) -> None:
         """Fill `buffer` from `offset` in `block`."""
-        self._file.seek(block * _BLOCK + offset)
+        self._file.seek(self._start + block * _BLOCK + offset)
         self._file.readinto(buffer)
 
     def writeblocks(self, block: int, buffer: bytes, offset: int = 0) -> None:
         """Program `buffer` at `offset` in `block`."""
-        self._file.seek(block * _BLOCK + offset)
+        self._file.seek(self._start + block * _BLOCK + offset)
         self._file.write(buffer)
 
     def ioctl(self, operation: int, argument: int) -> int:
@@ -43,13 +46,17 @@ class FlashImage:
         return 0
 
 
-# The stubs take VfsLfs2 for a block device, not for a file system over one.
-vfs.mount(
-    vfs.VfsLfs2(FlashImage(os.getenv("HARKEN_SIM_FLASH") or "")),  # type: ignore[abstract,arg-type]
-    "/flash",
-)
-os.chdir("/flash")
-sys.path[:] = ["/flash", ".frozen"]
-sys.modules.pop("__main__", None)
+def _mount() -> None:
+    size = int(os.getenv("HARKEN_SIM_ROM_BYTES") or 0)
+    rom = uctypes.bytearray_at(int(os.getenv("HARKEN_SIM_ROM") or 0), size)
+    vfs.mount(vfs.VfsRom(rom), "/rom")
+    image = FlashImage(os.getenv("HARKEN_SIM_FLASH") or "", size)
+    # The stubs take VfsLfs2 for a block device, not for a file system over one.
+    vfs.mount(vfs.VfsLfs2(image), "/flash")  # type: ignore[abstract,arg-type]
+    os.chdir("/flash")
+    sys.path[:] = ["/rom", ".frozen"]
+
+
+_mount()
 
 import main  # noqa: E402, F401
