@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import ssl
 import time
@@ -120,9 +121,16 @@ class _SharedAgents:
 
     async def keep(self) -> None:
         """Prepare; after a failure, once more for each device that comes later."""
-        while not await self._attempt():
-            await self._wanted.wait()
-            self._wanted.clear()
+        try:
+            while not await self._attempt():
+                await self._wanted.wait()
+                self._wanted.clear()
+        except asyncio.CancelledError:
+            # Who waits for an agent must not hold up the exit.
+            self._error = AgentError("the gateway is going away")
+            self._failed_at = math.inf
+            self._settled.set()
+            raise
 
     async def _attempt(self) -> bool:
         try:
@@ -322,7 +330,7 @@ class Gateway:
 
     def _authorise(self, headers: Mapping[str, str]) -> str:
         tokens = self._settings.server.tokens
-        if tokens and not token_among(bearer(headers), tokens):
+        if tokens and not token_among(bearer(headers.get("authorization", "")), tokens):
             self._metrics.connection_refused("token")
             raise AuthError(
                 "the device showed no token that this gateway knows",

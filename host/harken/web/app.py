@@ -109,7 +109,7 @@ class _Pages:
             return _refusal(403, "this host or origin may not ask", "use the gateway's own address")
         if request.path in _OPEN_PATHS or not gate.server.tokens:
             return None
-        if token_among(bearer(request.headers), gate.server.tokens):
+        if token_among(bearer(request.headers.get("Authorization", "")), gate.server.tokens):
             return None
         gate.metrics.connection_refused("token")
         return _refusal(401, "a token is needed", "send `Authorization: Bearer TOKEN`")
@@ -122,7 +122,7 @@ class _Pages:
         except MalformedError as error:
             return _refusal(400, str(error))
         tokens = gate.server.tokens
-        shown = bearer(request.headers)
+        shown = bearer(request.headers.get("Authorization", ""))
         known = not tokens or token_among(shown, tokens)
         if known and report.identity:
             await asyncio.to_thread(

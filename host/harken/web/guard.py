@@ -45,9 +45,9 @@ def is_foreign(headers: Mapping[str, str], *, loopback: bool) -> bool:
         return True
 
 
-def bearer(headers: Mapping[str, str]) -> str:
-    """The token in an Authorization header, "" where there is none."""
-    kind, _, token = headers.get("Authorization", "").partition(" ")
+def bearer(authorization: str) -> str:
+    """The token in an Authorization header's value, "" where there is none."""
+    kind, _, token = authorization.partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""
 
 
