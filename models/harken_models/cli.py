@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from harken.errors import HarkenError, ModelHashError, ModelMissingError
+from harken.errors import ModelHashError, ModelMissingError
 from harken_models.store import Store
 
 if TYPE_CHECKING:
@@ -59,15 +59,8 @@ def pull(names: tuple[str, ...], as_json: bool) -> None:
     """
     store = Store()
     wanted = names or tuple(store.manifest.models)
-    try:
-        with _reporter(quiet=as_json) as report:
-            pulled = store.pull(wanted, report)
-    except HarkenError as error:
-        if not as_json:
-            raise
-        failure = {"code": error.code, "message": error.args[0], "hint": error.hint}
-        click.echo(json.dumps({"store": str(store.root), "error": failure}, indent=2))
-        sys.exit(1)
+    with _reporter(quiet=as_json) as report:
+        pulled = store.pull(wanted, report)
     if as_json:
         rows = [_row(store, store.manifest.model(name)) for name in wanted]
         click.echo(
@@ -91,9 +84,8 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
     missing = [name for name in names if states[name] == "missing"]
     if as_json:
         click.echo(json.dumps({"store": str(store.root), "models": states}, indent=2))
-        sys.exit(1 if damaged or missing else 0)
-    for name, state in states.items():
-        click.echo(f"{name}: {state}")
+    else:
+        click.echo("\n".join(f"{name}: {state}" for name, state in states.items()))
     again = f"run `harken models pull {' '.join(damaged or missing)}`"
     if damaged:
         raise ModelHashError(f"damaged: {', '.join(damaged)}", hint=again)
