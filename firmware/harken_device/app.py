@@ -17,7 +17,7 @@ from harken_device.errors import ConfigError, printable
 from harken_device.net.link import Link
 from harken_device.net.stream import deadline_in, left
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 

@@ -7,66 +7,70 @@ becomes its default, with a line in the log that names the setting and never its
 import json
 import os
 
+from micropython import const
+
 from harken_device.errors import ConfigError
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Setting = tuple[object, Callable[[object], bool]]
+_LARGEST_FILE = const(8192)
+_LONGEST_URL = const(256)
 
-_LARGEST_FILE = 8192
-
-
-def _text(longest: int) -> "Callable[[object], bool]":
-    return lambda value: isinstance(value, str) and len(value) <= longest
-
-
-def _whole(low: int, high: int) -> "Callable[[object], bool]":
-    # In MicroPython, unlike CPython, a bool is no int.
-    return lambda value: type(value) is int and low <= value <= high
-
-
-def _one_of(*choices: object) -> "Callable[[object], bool]":
-    return lambda value: value in choices and type(value) in [type(choice) for choice in choices]
-
-
-def _url(schemes: "tuple[str, ...]") -> "Callable[[object], bool]":
-    def check(value: object) -> bool:
-        if not isinstance(value, str) or len(value) > 256:
-            return False
-        return value == "" or any(value.startswith(scheme) for scheme in schemes)
-
-    return check
-
-
-def _colour(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 3:
-        return False
-    return all(type(part) is int and 0 <= part <= 255 for part in value)
-
-
-SETTINGS: "dict[str, Setting]" = {
+# Name: default, which gives the type, and rule: for numbers the range; for text the longest, the
+# choices, or how a URL may begin; for a colour the range of each part.
+SETTINGS: "dict[str, tuple[object, object]]" = {
     # Where the gateway is. The boot request tells the WebSocket's address; the last one is kept.
-    "ota_url": ("", _url(("http://", "https://"))),
-    "websocket_url": ("", _url(("ws://", "wss://"))),
-    "websocket_token": ("", _text(1024)),
-    "websocket_version": (1, _one_of(1, 2, 3)),
-    "connection": ("kept", _one_of("kept", "per_conversation")),
-    "tls_ca": ("", _text(64)),  # a file in flash, DER or PEM
-    "tls_verify": (True, _one_of(True, False)),
-    "language": ("en-US", _text(16)),
+    "ota_url": ("", ("http://", "https://")),
+    "websocket_url": ("", ("ws://", "wss://")),
+    "websocket_token": ("", 1024),
+    "websocket_version": (1, (1, 3)),
+    "connection": ("kept", ("kept", "per_conversation")),
+    "tls_ca": ("", 64),  # a file in flash, DER or PEM
+    "tls_verify": (True, None),
+    "language": ("en-US", 16),
     # How a conversation goes.
-    "listen": ("wake", _one_of("wake", "button")),
-    "follow_up": (False, _one_of(True, False)),
-    "no_speech_ms": (6000, _whole(1000, 60_000)),
-    "longest_listen_ms": (30_000, _whole(2000, 120_000)),
-    "endpoint_ms": (500, _whole(200, 3000)),
-    "preroll_ms": (160, _whole(0, 500)),
-    "wake_model": ("okay_nabu", _text(32)),
-    "volume": (70, _whole(0, 100)),
-    "led": ([0, 0, 0], _colour),
+    "listen": ("wake", ("wake", "button")),
+    "follow_up": (False, None),
+    "no_speech_ms": (6000, (1000, 60_000)),
+    "longest_listen_ms": (30_000, (2000, 120_000)),
+    "endpoint_ms": (500, (200, 3000)),
+    "preroll_ms": (160, (0, 300)),
+    "wake_model": ("okay_nabu", 32),
+    "volume": (70, (0, 100)),
+    "led": ([0, 0, 0], (0, 255)),
 }
+
+
+def _within(value: object, limits: "tuple[int, int]") -> bool:
+    # A bool is refused: in JSON it is no number.
+    return type(value) is int and limits[0] <= value <= limits[1]
+
+
+def _text_fits(value: str, rule: object) -> bool:
+    if isinstance(rule, int):
+        return len(value) <= rule
+    assert isinstance(rule, tuple)
+    if not rule[0].endswith("://"):
+        return value in rule
+    return not value or (len(value) <= _LONGEST_URL and any(value.startswith(it) for it in rule))
+
+
+def _fits(name: str, value: object) -> bool:
+    default, rule = SETTINGS[name]
+    if isinstance(default, str):
+        return isinstance(value, str) and _text_fits(value, rule)
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    assert isinstance(rule, tuple)
+    if isinstance(default, list):
+        return (
+            isinstance(value, list)
+            and len(value) == len(default)
+            and all(_within(part, rule) for part in value)
+        )
+    return _within(value, rule)
 
 
 class Config:
@@ -86,7 +90,7 @@ class Config:
                 # Kept in the file: another version of the firmware may know it.
                 self._others[name] = value
                 log("config: unknown setting " + repr(name)[:40])
-            elif not SETTINGS[name][1](value):
+            elif not _fits(name, value):
                 log("config: bad value of " + name + ", using the default")
             else:
                 self._values[name] = value
@@ -139,7 +143,7 @@ class Config:
         """
         if name not in SETTINGS:
             raise ConfigError("no setting " + repr(name)[:40])
-        if not SETTINGS[name][1](value):
+        if not _fits(name, value):
             raise ConfigError("bad value of " + name)
         changed = self._values[name] != value
         self._values[name] = value

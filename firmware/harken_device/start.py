@@ -3,10 +3,10 @@
 import asyncio
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from micropython import const
 
+TYPE_CHECKING = const(False)
+if TYPE_CHECKING:
     from board_face import Board
 
     from harken_device.app import App

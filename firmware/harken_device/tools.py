@@ -7,7 +7,7 @@ from micropython import const
 from harken_device import __version__
 from harken_device.errors import ToolError, printable
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

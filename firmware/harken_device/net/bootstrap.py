@@ -3,20 +3,22 @@
 import gc
 import json
 
+from micropython import const
+
 from harken_device import __version__
 from harken_device.errors import BootstrapError, NetError
 from harken_device.net import http
 from harken_device.net.stream import Trust, deadline_in
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 
     from board_face import Board
 
-_DEADLINE_MS = 10_000
-_LONGEST_ANSWER = 8192
-_LONGEST_TEXT = 1024
+_DEADLINE_MS = const(10_000)
+_LONGEST_ANSWER = const(8192)
+_LONGEST_TEXT = const(1024)
 
 
 class Answer:

@@ -1,10 +1,12 @@
 """As much of an HTTP/1.1 client as a device needs: one bounded POST, and the head of an upgrade."""
 
+from micropython import const
+
 from harken_device.errors import NetError
 from harken_device.net.stream import Address, Stream, Trust
 
-_LONGEST_LINE = 1024
-_MOST_HEADERS = 40
+_LONGEST_LINE = const(1024)
+_MOST_HEADERS = const(40)
 
 
 async def read_line(stream: Stream, deadline: int) -> str:

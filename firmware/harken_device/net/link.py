@@ -13,11 +13,12 @@ from harken_device.net.stream import Trust, deadline_in, left
 from harken_device.net.uplink import LONGEST_PACKET, Uplink
 from harken_device.net.websocket import BINARY, HEADROOM, NOTHING, TEXT, WebSocket
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Protocol
 
     from board_face import Board
+
     from harken_device.config import Config
     from harken_device.watchdog import Watchdog
 
@@ -74,7 +75,9 @@ class Link:
         failures: connections that failed since the last one that was closed on purpose.
     """
 
-    def __init__(self, hal: "Board", config: "Config", listener: "Listener", dog: "Watchdog") -> None:
+    def __init__(
+        self, hal: "Board", config: "Config", listener: "Listener", dog: "Watchdog"
+    ) -> None:
         self._hal = hal
         self._config = config
         self._listener = listener

@@ -14,7 +14,7 @@ from micropython import const
 
 from harken_device.errors import NetError
 
-TYPE_CHECKING = False
+TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
     from typing import Any
 

@@ -2,11 +2,11 @@
 
 from micropython import RingIO, const
 
-LONGEST_PACKET = const(1275)  # of Opus, RFC 6716 section 3.4
+LONGEST_PACKET = const(512)  # speech at 64 kbit/s and more
 
 _HELD_MS = const(2000)
 _RECORD = const(6)  # u16 length, u32 timestamp
-_BYTES = const(8192)  # two seconds at 32 kbit/s
+_BYTES = const(6656)  # two seconds at 24 kbit/s
 _MOST_TEXTS = const(32)
 
 

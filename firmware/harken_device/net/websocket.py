@@ -1,7 +1,8 @@
 """A WebSocket client (RFC 6455) for a device.
 
 Nothing here waits once it is open: `poll` takes what the network has, `send` hands over what it
-takes. Binary messages in one frame, and everything sent, go through without heap allocation.
+takes. Binary messages in one frame of up to 1,024 bytes, and everything that is sent, go through
+without heap allocation.
 """
 
 import os
@@ -30,6 +31,7 @@ LARGEST_BINARY = const(4096)
 LARGEST_TEXT = const(16_384)
 
 _LARGEST_CONTROL = const(125)
+_LARGEST_WHOLE = const(1024)  # a message up to this is taken without allocation
 _PATIENCE_MS = const(10_000)
 _MOST_FRAMES = const(32)  # that are no message, taken by one `poll`
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -60,9 +62,9 @@ class WebSocket:
         self._patience_ms = patience_ms
         self._stream = Stream()
         self._keys = Keys()
-        self._ring = RingIO(LARGEST_BINARY + HEADROOM)
-        self._room = LARGEST_BINARY + HEADROOM
-        self.payload = bytearray(LARGEST_BINARY)
+        self._ring = RingIO(_LARGEST_WHOLE)
+        self._chunk = bytearray(_LARGEST_WHOLE)
+        self.payload = self._chunk
         self.length = 0
         self.text = ""
         self.heard_at = ticks_ms()
@@ -158,10 +160,9 @@ class WebSocket:
         return NOTHING
 
     def _fill(self) -> bool:
-        free = self._room - self._ring.any()
-        count = self._stream.readinto(self.payload, min(free, LARGEST_BINARY))
+        count = self._stream.readinto(self._chunk, _LARGEST_WHOLE - self._ring.any())
         if count > 0:
-            self._ring.write(self.payload, 0, count)
+            self._ring.write(self._chunk, 0, count)
             self.heard_at = ticks_ms()
             return True
         if count < 0:
@@ -216,7 +217,7 @@ class WebSocket:
     def _weigh(self) -> None:
         """Decide how the payload is taken, and whether it may be that long."""
         self._whole = self._opcode >= _CLOSE or (
-            self._final and self._opcode != _CONTINUATION and self._length <= LARGEST_BINARY
+            self._final and self._opcode != _CONTINUATION and self._length <= _LARGEST_WHOLE
         )
         if self._opcode >= _CLOSE:
             return
@@ -232,21 +233,21 @@ class WebSocket:
         if self._ring.any() < self._length:
             return _MORE
         if self._length:
-            self._ring.readinto(self.payload, self._length)
+            self._ring.readinto(self._chunk, self._length)
         self._in_payload = False
         self._began = ticks_ms()
         if self._opcode >= _CLOSE:
             self._obey()
             return _AGAIN
         self.length = self._length
-        return self._finish(self.payload)
+        return self._finish(self._chunk)
 
     def _take_part(self) -> int:
-        """A long text, or a fragment: gathered in memory that is allocated for it."""
-        count = min(self._ring.any(), self._length, LARGEST_BINARY)
+        """A long message, or a fragment: gathered in memory that is allocated for it."""
+        count = min(self._ring.any(), self._length)
         if count:
-            self._ring.readinto(self.payload, count)
-            self._parts.extend(memoryview(self.payload)[:count])
+            self._ring.readinto(self._chunk, count)
+            self._parts.extend(memoryview(self._chunk)[:count])
             self._length -= count
         if self._length:
             return _MORE
@@ -256,13 +257,12 @@ class WebSocket:
         parts = self._parts
         self._parts = bytearray()
         self.length = len(parts)
-        if self._message == BINARY:
-            self.payload[: self.length] = parts
         return self._finish(parts)
 
     def _finish(self, buffer: bytearray) -> int:
         kind = self._message
         self._message = 0
+        self.payload = buffer
         if kind == TEXT:
             try:
                 self.text = str(memoryview(buffer)[: self.length], "utf-8")
@@ -271,15 +271,15 @@ class WebSocket:
         return kind
 
     def _obey(self) -> None:
-        """A control frame lies in `payload`."""
+        """A control frame lies in `_chunk`."""
         length = self._length
         if self._opcode == _CLOSE:
-            code = self.payload[0] << 8 | self.payload[1] if length >= 2 else 1005
+            code = self._chunk[0] << 8 | self._chunk[1] if length >= 2 else 1005
             raise WebSocketError("the gateway closed: %d" % code, code)
         # Of several pings the last is answered (RFC 6455 section 5.5.3); a close goes before.
         if self._opcode == _PING and self._control_opcode != _CLOSE:
             for i in range(length):
-                self._control[HEADROOM + i] = self.payload[i]
+                self._control[HEADROOM + i] = self._chunk[i]
             self._control_length = length
             self._control_opcode = _PONG
 
