@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
@@ -36,9 +38,8 @@ class Hello:
     features: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class AudioFrame:
-    """One Opus packet from the device.
+class AudioFrame(msgspec.Struct, frozen=True, gc=False):
+    """One Opus packet from the device; a struct of C, since there are thousands a second.
 
     Attributes:
         packet: Opus, mono.

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import picows
 
 from harken.errors import AuthError, StartError, printable
+from harken.links.batching import WakeBatcher
 from harken.links.websocket_link import Limits, WebSocketLink
 from harken.links.xiaozhi import header_values
 
@@ -88,6 +89,7 @@ class WebSocketDoor:
             StartError: the address or port cannot be had.
         """
         limits = self._limits
+        self._batcher = WakeBatcher(asyncio.get_running_loop())
         tls_wait: dict[str, Any] = (
             {"ssl_handshake_timeout": limits.handshake_s} if self._ssl else {}
         )
@@ -105,6 +107,7 @@ class WebSocketDoor:
                 max_frame_size=limits.message_bytes,
                 read_buffer_init_size=4096,
                 logger_name=_PICOWS_LOG,
+                use_aiofastnet=False,
                 **tls_wait,
             )
         except OSError as error:
@@ -157,6 +160,7 @@ class WebSocketDoor:
             session_id=secrets.token_hex(16),
             header_version=headers.get("protocol-version", ""),
             limits=self._limits,
+            batcher=self._batcher,
             wake_words=self._wake_words,
             on_hello=self._serve,
             on_gone=self._forget,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from picows.picows import WSCloseHandshake
 
+    from harken.links.batching import WakeBatcher
     from harken.links.link import Downlink, Receiver, Uplink
     from harken.links.xiaozhi import Agreement
 
@@ -72,6 +73,7 @@ class WebSocketLink(picows.WSListener):
         session_id: names the session to the device.
         header_version: `Protocol-Version` of the handshake.
         limits: what the device may do.
+        batcher: shared by the links of a loop.
         wake_words: see `uplink_event`.
         on_hello: called once when the device has said hello and was answered.
         on_gone: called once when the connection is over.
@@ -84,6 +86,7 @@ class WebSocketLink(picows.WSListener):
         session_id: str,
         header_version: str,
         limits: Limits,
+        batcher: WakeBatcher,
         wake_words: Collection[str] | None,
         on_hello: Callable[[WebSocketLink], None],
         on_gone: Callable[[WebSocketLink], None],
@@ -92,6 +95,7 @@ class WebSocketLink(picows.WSListener):
         self._session_id = session_id
         self._header_version = header_version
         self._limits = limits
+        self._batcher = batcher
         self._wake_words = wake_words
         self._on_hello = on_hello
         self._on_gone = on_gone
@@ -107,7 +111,11 @@ class WebSocketLink(picows.WSListener):
         self._parts: bytearray | None = None
         self._parts_kind = _TEXT
         self._transport: picows.WSTransport | None = None
+        # Where audio goes and leaves; none before hello, after the end, and while nobody reads.
+        self._deliver: Callable[[AudioFrame], None] | None = None
+        self._outlet: picows.WSTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._reason = ""
         self._ended = asyncio.Event()
 
@@ -141,6 +149,8 @@ class WebSocketLink(picows.WSListener):
     def attach(self, receiver: Receiver) -> None:
         """Hand everything to `receiver` from now on, what is queued first."""
         self._inbox.attach(receiver)
+        if self._deliver is not None:
+            self._deliver = receiver.on_frame
 
     def frames(self) -> AsyncIterator[AudioFrame]:
         """Audio from the device until the link closes. One consumer."""
@@ -156,13 +166,14 @@ class WebSocketLink(picows.WSListener):
         Raises:
             LinkClosedError: the link is closed.
         """
-        transport = self._open_transport()
-        if self._timer is not None:
+        outlet = self._outlet
+        if outlet is None:
+            self._open_transport()
             self._counters.dropped_down += 1
             return
         if self._version != 1:
             packet = binary.pack(self._version, packet, timestamp_ms)
-        transport.send(_BINARY, packet)
+        outlet.send(_BINARY, packet)
         self._counters.frames_down += 1
 
     def send(self, command: Downlink) -> None:
@@ -187,11 +198,9 @@ class WebSocketLink(picows.WSListener):
             code: of the WebSocket close frame.
         """
         transport = self._transport
-        if self._reason or transport is None or self._ended.is_set():
+        if self._reason or transport is None or self.gone:
             return
-        self._reason = reason or "closed"
-        self._cancel_timer()
-        self._inbox.close(self._reason)
+        self._finish(reason or "closed")
         transport.send_close(code, self._reason.encode()[:_MAX_REASON].decode(errors="ignore"))
         self._timer = self._loop.call_later(_CLOSE_WAIT_S, transport.disconnect, False)
 
@@ -210,27 +219,37 @@ class WebSocketLink(picows.WSListener):
         )
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        """A WebSocket frame: whole messages are the usual case."""
+        """A WebSocket frame: audio is taken here, everything else by a longer way."""
         try:
-            self._frame(transport, frame)
+            deliver = self._deliver
+            self._unchecked += 1 + (frame.payload_size >> 10)
+            if (
+                deliver is None
+                or frame.msg_type is not _BINARY
+                or self._unchecked > _CHECK_EVERY
+                or self._version != 1
+                or not frame.fin
+                or self._parts is not None
+            ):
+                self._frame(transport, frame)
+                return
+            self._take_audio(deliver, frame.get_payload_as_bytes(), 0, time.monotonic())
         except Exception:
             _LOG.exception("a message of %s could not be handled", self._identity)
             self.cut("internal error", WSCloseCode.INTERNAL_ERROR)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         """The connection is over."""
-        self._cancel_timer()
-        if not self._reason:
-            self._reason = _lost_because(transport)
-        self._inbox.close(self._reason)
+        self._finish(self._reason or _lost_because(transport))
         self._ended.set()
         _LOG.info("%s is gone: %s", self._identity, self._reason)
         self._on_gone(self)
 
     def pause_writing(self) -> None:
         """The device reads too slowly, or not at all."""
-        if self._timer is None:
-            self._timer = self._loop.call_later(
+        self._outlet = None
+        if self._unread is None and not self._reason:
+            self._unread = self._loop.call_later(
                 self._limits.unread_s,
                 self.cut,
                 f"the device did not read for {self._limits.unread_s:g} s",
@@ -238,37 +257,39 @@ class WebSocketLink(picows.WSListener):
 
     def resume_writing(self) -> None:
         """The device reads again."""
-        if not self._reason and self._agreement is not None:
-            self._cancel_timer()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        if not self._reason:
+            self._outlet = self._transport
 
     # -- messages ----------------------------------------------------------------------------
 
     def _frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         kind = frame.msg_type
         if self._reason:
-            if kind == _CLOSE:
+            if kind is _CLOSE:
                 transport.disconnect()
             return
         now = time.monotonic()
-        self._unchecked += 1 + (frame.payload_size >> 10)
-        if self._unchecked >= _CHECK_EVERY:
+        if self._unchecked > _CHECK_EVERY:
             if not self._bucket.take(self._unchecked, now):
                 self.cut("flood: too many messages in too short a time")
                 return
             self._unchecked = 0
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.cut("a reserved bit is set", WSCloseCode.PROTOCOL_ERROR)
-        elif kind == _BINARY and frame.fin and self._parts is None:
-            self._binary(frame.get_payload_as_bytes(), now)
-        elif kind == _CLOSE:
+        elif kind is _CLOSE:
             self._closed_by_device(transport)
+        elif kind is _BINARY and frame.fin and self._parts is None:
+            self._binary(frame.get_payload_as_bytes(), now)
         elif kind in {_TEXT, _BINARY, _CONTINUATION}:
             self._assemble(kind, frame, now)
 
     def _assemble(self, kind: WSMsgType, frame: picows.WSFrame, now: float) -> None:
         """Text, and messages in several frames (RFC 6455 section 5.4)."""
         data = frame.get_payload_as_bytes()
-        if (self._parts is None) is (kind == _CONTINUATION):
+        if (self._parts is None) is (kind is _CONTINUATION):
             self.cut("fragments out of order", WSCloseCode.PROTOCOL_ERROR)
             return
         if self._parts is None:
@@ -281,23 +302,37 @@ class WebSocketLink(picows.WSListener):
             self.cut("a message too long", WSCloseCode.MESSAGE_TOO_BIG)
         elif frame.fin:
             data, self._parts = bytes(self._parts), None
-            (self._text if self._parts_kind == _TEXT else self._binary)(data, now)
+            (self._text if self._parts_kind is _TEXT else self._binary)(data, now)
 
     def _binary(self, message: bytes, now: float) -> None:
         try:
             payload = binary.unpack(self._version, message)
-            if self._agreement is None:
+            if payload.is_json:
+                self._text(payload.data, now)
+                return
+            if self._deliver is None:
                 raise UnexpectedError("audio before hello")
         except ProtocolError as error:
             self._refusals.refuse(error, now)
             return
-        if payload.is_json:
-            self._text(payload.data, now)
+        self._take_audio(self._deliver, payload.data, payload.timestamp_ms, now)
+
+    def _take_audio(
+        self, deliver: Callable[[AudioFrame], None], packet: bytes, timestamp_ms: int, now: float
+    ) -> None:
+        if not 0 < len(packet) <= binary.MAX_PACKET:
+            self._refusals.refuse(
+                MalformedError(f"a frame of {len(packet)} bytes cannot be Opus"), now
+            )
             return
+        batcher = self._batcher
+        if not batcher.pending:
+            batcher.first()
+        batcher.pending += 1
         self._counters.frames_up += 1
-        frame = AudioFrame(payload.data, self._sequence, payload.timestamp_ms, now)
-        self._sequence += 1
-        self._inbox.put_frame(frame)
+        sequence = self._sequence
+        self._sequence = sequence + 1
+        deliver(AudioFrame(packet, sequence, timestamp_ms, now))
 
     def _text(self, text: bytes, now: float) -> None:
         try:
@@ -322,10 +357,12 @@ class WebSocketLink(picows.WSListener):
             raise UnexpectedError("a message before hello")
         if message.transport != "websocket":
             raise MalformedError(f"a hello for {printable(message.transport, 40)!r}")
-        self._cancel_timer()
+        self._cancel_timers()
         self._agreement = agree(message, self._header_version)
         self._version = self._agreement.version
         self._inbox.expect(self._agreement.hello.uplink_frame_ms)
+        self._deliver = self._inbox.put_frame
+        self._outlet = self._transport
         self._send(greeting(self._agreement, self._session_id, "websocket"))
         self._on_hello(self)
 
@@ -340,22 +377,28 @@ class WebSocketLink(picows.WSListener):
         transport.send(_TEXT, xiaozhi.encode(message))
 
     def _open_transport(self) -> picows.WSTransport:
-        if self._reason or self._transport is None or self._ended.is_set():
+        if self._reason or self._transport is None or self.gone:
             raise LinkClosedError(f"the link to {self._identity} is closed: {self._reason}")
         return self._transport
 
     def _closed_by_device(self, transport: picows.WSTransport) -> None:
-        self._reason = _lost_because(transport)
-        self._cancel_timer()
-        self._inbox.close(self._reason)
+        self._finish(_lost_because(transport))
         transport.send_close(WSCloseCode.OK)
         transport.disconnect()
         self._timer = self._loop.call_later(_CLOSE_WAIT_S, transport.disconnect, False)
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _finish(self, reason: str) -> None:
+        """Nothing goes up or down any more."""
+        self._cancel_timers()
+        self._reason = reason
+        self._deliver = self._outlet = None
+        self._inbox.close(reason)
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._unread):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._unread = None
 
 
 def _lost_because(transport: picows.WSTransport) -> str:
