@@ -19,7 +19,9 @@ from native_build.modules import MODULES, ROOT, prebuilt_mpy
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        formatter_class=argparse.RawTextHelpFormatter, description=__doc__
+    )
     parser.add_argument("script", type=Path)
     parser.add_argument("--arch", choices=["armv6m", "armv7emsp"], default="armv7emsp")
     parser.add_argument("--file", type=Path, action="append", default=[], help="for the script")
@@ -33,7 +35,14 @@ def main() -> int:
     try:
         toolchain.require([toolchain.ARCHITECTURES[options.arch]], install=False)
         script = options.script.read_text(encoding="utf-8")
-        print(qemu.run_script(script, files, options.deadline, counting=options.count), end="")
+        told = qemu.run_script(
+            script,
+            files,
+            options.deadline,
+            counting=options.count,
+            aligned=options.arch == "armv6m",
+        )
+        print(told, end="")
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

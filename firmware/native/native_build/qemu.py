@@ -44,6 +44,8 @@ void __wrap_uart_init(void) {
     __real_uart_init();
 }
 """
+# A Cortex-M0+ faults on unaligned accesses; told so, the M4F does too.
+_TRAP_UNALIGNED = "import machine\nmachine.mem32[0xE000ED14] |= 8\n"
 _PRELUDE = """\
 import io, sys, uctypes, vfs
 class _File(io.IOBase):
@@ -113,7 +115,12 @@ def build_firmware() -> Path:
 
 
 def run_script(
-    script: str, files: dict[str, Path], deadline_s: float, *, counting: bool = False
+    script: str,
+    files: dict[str, Path],
+    deadline_s: float,
+    *,
+    counting: bool = False,
+    aligned: bool = False,
 ) -> str:
     """Run `script` on the emulated board and return what it printed.
 
@@ -123,6 +130,7 @@ def run_script(
         deadline_s: for the whole run.
         counting: let one instruction take 1 ns of the board's time, so that its 25 MHz SysTick
             counts instructions in steps of 40.
+        aligned: fault on unaligned accesses, as a Cortex-M0+ does.
 
     Raises:
         BuildError: no emulator, the script raised, or the deadline passed.
@@ -146,7 +154,8 @@ def run_script(
         ) as emulator:
             assert emulator.stdin and emulator.stdout  # noqa: PT018 - both are the pipes above
             try:
-                return _talk(emulator.stdin, emulator.stdout, f"_FILES = {places}\n", deadline_s)
+                before = f"_FILES = {places}\n" + (_TRAP_UNALIGNED if aligned else "")
+                return _talk(emulator.stdin, emulator.stdout, before, deadline_s)
             finally:
                 emulator.kill()
 
@@ -165,13 +174,13 @@ def _lay_out(files: dict[str, Path]) -> tuple[dict[str, tuple[int, int]], list[s
     return places, loaders
 
 
-def _talk(to: IO[bytes], back: IO[bytes], files: str, deadline_s: float) -> str:
-    """Speak MicroPython's raw REPL: one source in, its output and its error out."""
+def _talk(to: IO[bytes], back: IO[bytes], before: str, deadline_s: float) -> str:
+    """Speak MicroPython's raw REPL: `before` and the prelude in, the script's output out."""
     ends = time.monotonic() + deadline_s
     to.write(b"\r\x01")
     to.flush()
     _read_until(back, b"raw REPL; CTRL-B to exit\r\n>", ends)
-    to.write((files + _PRELUDE).encode() + b"\x04")
+    to.write((before + _PRELUDE).encode() + b"\x04")
     to.flush()
     _read_until(back, b"OK", ends)
     told = _read_until(back, b"\x04", ends)

@@ -42,7 +42,7 @@ ARCHITECTURES = {
     ),
 }
 
-_DEBIAN_PACKAGES = {
+_DEBIAN_PACKAGES: dict[str, tuple[str, ...]] = {
     "gcc": ("gcc", "libc6-dev"),
     "ld": ("binutils",),
     "arm-none-eabi-gcc": ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi"),
@@ -87,7 +87,7 @@ def _missing_packages(architectures: list[Architecture]) -> list[str]:
             if shutil.which(tool) is None:
                 missing += _DEBIAN_PACKAGES[tool]
         if shutil.which(architecture.compiler) and not _has_c_library(architecture):
-            missing.append(_DEBIAN_PACKAGES[architecture.compiler][1])
+            missing += _DEBIAN_PACKAGES[architecture.compiler]
     return list(dict.fromkeys(missing))
 
 
