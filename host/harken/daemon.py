@@ -45,8 +45,13 @@ _PREPARE_S: Final = 120.0
 """Loading models from a cold disk; who connects meanwhile waits as long."""
 _RETRY_S: Final = 5.0
 """An agent that could not be had is tried again for a device that comes this much later."""
-_DRAIN_S: Final = 2.5
+_DRAIN_S: Final = 2.0
+"""Answers that end within it are still heard when the gateway leaves."""
+_DRAIN_LOOK_S: Final = 0.02
+_END_S: Final = 1.0
+"""Then sessions may end by themselves for so long before they are cancelled."""
 _LEAVE_S: Final = 1.0
+"""And so long may agents take to let go of what they share; 5 s in all."""
 
 
 class AgentSource(Protocol):
@@ -219,6 +224,7 @@ class Gateway:
         self._agents = _SharedAgents(settings, agents)
         self._metrics = Metrics()
         self._connected: Counter[str] = Counter()
+        self._sessions: set[Session] = set()
         self._stopping = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
         self._turns: TurnLog | None = None
@@ -271,7 +277,16 @@ class Gateway:
                 started.set_result(self._addresses(tls, http, websocket))
                 await self._stopping.wait()
                 keep.cancel()
+                await self._drain()
             await self._agents.close()
+
+    async def _drain(self) -> None:
+        """Let answers that are being given come to their end, while no new device is taken."""
+        deadline = time.monotonic() + _DRAIN_S
+        while any(session.answering for session in self._sessions):
+            if time.monotonic() >= deadline:
+                return
+            await asyncio.sleep(_DRAIN_LOOK_S)
 
     def _addresses(self, tls: ssl.SSLContext | None, http: int, websocket: int) -> Addresses:
         host, secure = _in_url(self._settings.server.host), "s" if tls else ""
@@ -301,7 +316,7 @@ class Gateway:
         try:
             yield port
         finally:
-            await door.close(_DRAIN_S)
+            await door.close(_END_S)
 
     @asynccontextmanager
     async def _http(self, tls: ssl.SSLContext | None, websocket: int) -> AsyncGenerator[int]:
@@ -329,6 +344,9 @@ class Gateway:
             await door.close()
 
     def _authorise(self, headers: Mapping[str, str]) -> str:
+        if self._stopping.is_set():
+            self._metrics.connection_refused("leaving")
+            raise AuthError("the gateway is going away")
         tokens = self._settings.server.tokens
         if tokens and not token_among(bearer(headers.get("authorization", "")), tokens):
             self._metrics.connection_refused("token")
@@ -374,7 +392,11 @@ class Gateway:
             config=AgentConfig(persona.instructions, persona.language),
             on_turn=self._note_turn,
         )
-        await session.run()
+        self._sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            self._sessions.discard(session)
         _LOG.info("left")
 
     def _note_turn(self, record: TurnRecord) -> None:

@@ -60,7 +60,7 @@ class SimAgent:
         self._heard += len(pcm)
 
     def commit(self) -> None:
-        tone = (int(8_000 * math.sin(n / 8)) for n in range(1_600))
+        tone = (int(8_000 * math.sin(n / 8)) for n in range(self._source.answer_samples))
         for event in (
             UserTranscript(f"{self._heard // 32} ms"),
             AnswerText("I heard you."),
@@ -100,6 +100,7 @@ class SimAgents:
         self.configs: list[AgentConfig] = []
         self.closed = 0
         self.let_go = False
+        self.answer_samples = 1_600
 
     async def prepare(self) -> None:
         await self.go_on.wait()
@@ -164,6 +165,9 @@ class Board:
         """What the gateway heard, and packets of the answer."""
         heard = await self.hear("stt")
         await self.hear("tts", state="start")
+        return heard["text"], await self.packets_until_stop()
+
+    async def packets_until_stop(self) -> int:
         packets = 0
         async with asyncio.timeout(PATIENCE_S):
             while True:
@@ -171,7 +175,7 @@ class Board:
                 if isinstance(message, bytes):
                     packets += 1
                 elif json.loads(message).get("state") == "stop":
-                    return heard["text"], packets
+                    return packets
 
 
 @asynccontextmanager
@@ -335,6 +339,42 @@ async def test_an_agent_that_never_lets_go_does_not_hold_up_the_exit(
     async with asyncio.timeout(10):
         async with Gateway(settings(tmp_path), agents=agents):
             pass
+
+
+async def test_an_answer_that_is_being_given_is_still_heard(
+    tmp_path: Path, agents: SimAgents
+) -> None:
+    agents.answer_samples = 16_000
+    async with Gateway(settings(tmp_path), agents=agents) as gateway, board(gateway) as device:
+        await device.hello()
+        await device.speak()
+        await device.hear("tts", state="start")
+        leaving = asyncio.create_task(gateway.stop())
+        await asyncio.sleep(0)
+        with pytest.raises(InvalidStatus, match="401"):
+            async with board(gateway, "late"):
+                pass
+        assert await device.packets_until_stop() == 17
+        with pytest.raises(ConnectionClosed):
+            await device.hear("never")
+        async with asyncio.timeout(5):
+            await leaving
+
+
+async def test_an_answer_without_end_does_not_hold_up_the_exit(
+    tmp_path: Path, agents: SimAgents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harken.daemon._DRAIN_S", 0.1)
+    agents.answer_samples = 16_000 * 10
+    async with Gateway(settings(tmp_path), agents=agents) as gateway, board(gateway) as device:
+        await device.hello()
+        await device.speak()
+        await device.hear("tts", state="start")
+        async with asyncio.timeout(5):
+            await gateway.stop()
+    turn = msgspec.json.decode((tmp_path / "turns.jsonl").read_bytes())
+    assert turn["interrupted"]
+    assert turn["sent_ms"] < 5_000
 
 
 async def test_leaving_while_the_agent_still_loads(tmp_path: Path, agents: SimAgents) -> None:

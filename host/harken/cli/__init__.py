@@ -6,7 +6,6 @@ Only the table below is read to print the help; a command's module is imported w
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -93,6 +92,8 @@ def exit_status(error: HarkenError) -> int:
 def _report(error: HarkenError, *, as_json: bool) -> str:
     what = str(error.args[0]) if error.args else type(error).__name__
     if as_json:
+        import json
+
         fields = {
             "code": error.code,
             "message": what,

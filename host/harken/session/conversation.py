@@ -93,6 +93,11 @@ class Conversation:
 
     # -- the device --------------------------------------------------------------------------
 
+    @property
+    def answering(self) -> bool:
+        """An answer is being made, sent or played."""
+        return self._turn is not None and self._turn.phase in {"thinking", "speaking", "draining"}
+
     def on_frame(self, frame: heard.AudioFrame) -> None:
         """Audio of the microphone; only what belongs to a turn is heard."""
         self._device_at = frame.received_at

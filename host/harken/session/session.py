@@ -93,6 +93,11 @@ class Session:
                 _LOG.warning("the agent of %s does not close", self._link.identity)
             await self._link.close(self._reason)
 
+    @property
+    def answering(self) -> bool:
+        """An answer is being made, sent or played."""
+        return self._conversation is not None and self._conversation.answering
+
     # -- what the link calls -----------------------------------------------------------------
 
     def on_frame(self, frame: AudioFrame) -> None:
