@@ -51,19 +51,26 @@ int harken_vad_tune(harken_vad *state, int threshold_db, int hangover_ms) {
     return 1;
 }
 
-// Energy of a hop behind a first-order high-pass at 80 Hz, which takes away offset and hum.
+// Energy of a hop in the band of voices: a first-order high-pass at 160 Hz takes away offset, hum and
+// rumble, and a triangle of three samples (-3 dB at 2.9 kHz) most of a hiss.
 static uint64_t energy_of(harken_vad *state, const int16_t *pcm) {
     uint64_t energy = 0;
     int32_t last = state->last_sample;
-    int32_t value = state->high_passed;
+    int32_t high = state->high_passed;
+    int32_t before = state->before;
+    int32_t earlier = state->earlier;
     for (unsigned n = 0; n < VAD_HOP; n++) {
-        value += (pcm[n] - last) * 16 - (value >> 5);
+        high += (pcm[n] - last) * 16 - (high >> 4);
         last = pcm[n];
-        int32_t sample = value >> 4;
+        int32_t sample = (high + 2 * before + earlier) >> 6;
+        earlier = before;
+        before = high;
         energy += (uint64_t)((int64_t)sample * sample);
     }
     state->last_sample = last;
-    state->high_passed = value;
+    state->high_passed = high;
+    state->before = before;
+    state->earlier = earlier;
     return energy;
 }
 

