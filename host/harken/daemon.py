@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import secrets
 import ssl
 import time
@@ -12,11 +11,12 @@ from collections import Counter
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
 from harken.agents.agent import AgentConfig
+from harken.agents.shared import SharedAgents
 from harken.config.check import check_server, is_loopback
 from harken.errors import AgentError, AuthError, ConfigError, HarkenError, StartError
 from harken.fleet.registry import Registry, default_file
@@ -33,45 +33,21 @@ from harken.web.guard import bearer, token_among
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from harken.agents.agent import Agent
+    from harken.agents.shared import AgentSource
     from harken.config import ServerSettings, Settings
     from harken.links.link import Link
     from harken.session.timeline import TurnRecord
 
-__all__ = ["Addresses", "AgentSource", "Gateway"]
+__all__ = ["Addresses", "Gateway"]
 
 _LOG = logging.getLogger(__name__)
-_PREPARE_S: Final = 120.0
-"""Loading models from a cold disk; who connects meanwhile waits as long."""
-_RETRY_S: Final = 5.0
-"""An agent that could not be had is tried again for a device that comes this much later."""
 _DRAIN_S: Final = 2.0
 """Answers that end within it are still heard when the gateway leaves."""
 _DRAIN_LOOK_S: Final = 0.02
 _END_S: Final = 1.0
 """Then sessions may end by themselves for so long before they are cancelled."""
-_LEAVE_S: Final = 1.0
-"""And so long may agents take to let go of what they share; 5 s in all."""
-
-
-class AgentSource(Protocol):
-    """Makes the agents of sessions out of what they share."""
-
-    async def prepare(self) -> None:
-        """Load what all sessions share.
-
-        Raises:
-            HarkenError: it cannot be had.
-        """
-        ...
-
-    def create(self) -> Agent:
-        """The agent of one session; only after `prepare`."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of what is shared."""
-        ...
+_UNNAMED: Final = "unnamed-"
+"""Begins the name of a device that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +67,10 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
 def _tls(server: ServerSettings) -> ssl.SSLContext | None:
     if not server.tls_certificate:
         return None
@@ -106,84 +86,6 @@ def _tls(server: ServerSettings) -> ssl.SSLContext | None:
     return context
 
 
-class _SharedAgents:
-    """What all agents share, prepared in the background, and again after a failure."""
-
-    def __init__(self, settings: Settings, source: AgentSource | None) -> None:
-        self._settings = settings
-        self._source = source
-        self._error: HarkenError | None = None
-        self._failed_at = 0.0
-        self._settled = asyncio.Event()
-        self._wanted = asyncio.Event()
-
-    @property
-    def state(self) -> str:
-        """What `/healthz` says: "loading", "ready" or "failed: why"."""
-        if not self._settled.is_set():
-            return "loading"
-        return f"failed: {self._error}" if self._error else "ready"
-
-    async def keep(self) -> None:
-        """Prepare; after a failure, once more for each device that comes later."""
-        try:
-            while not await self._attempt():
-                await self._wanted.wait()
-                self._wanted.clear()
-        except asyncio.CancelledError:
-            # Who waits for an agent must not hold up the exit.
-            self._error = AgentError("the gateway is going away")
-            self._failed_at = math.inf
-            self._settled.set()
-            raise
-
-    async def _attempt(self) -> bool:
-        try:
-            if self._source is None:
-                self._source = await asyncio.to_thread(_build_agents, self._settings)
-            async with asyncio.timeout(_PREPARE_S):
-                await self._source.prepare()
-        except Exception as error:
-            _LOG.exception("the agent cannot be had")
-            if isinstance(error, HarkenError):
-                self._error = error
-            else:
-                self._error = AgentError("internal error", hint="see the log")
-            self._failed_at = time.monotonic()
-        else:
-            _LOG.info("the agent is ready")
-            self._error = None
-        self._settled.set()
-        return self._error is None
-
-    async def create(self) -> Agent:
-        """An agent for a new session, once they can be had.
-
-        Raises:
-            AgentError: they cannot, or not in time.
-        """
-        if self._error and time.monotonic() - self._failed_at >= _RETRY_S:
-            self._settled.clear()
-            self._wanted.set()
-        try:
-            async with asyncio.timeout(_PREPARE_S):
-                await self._settled.wait()
-        except TimeoutError as error:
-            raise AgentError("the agent is still loading", hint="try again later") from error
-        if self._error is not None or self._source is None:
-            raise AgentError(f"the agent cannot be had: {self._error}") from self._error
-        return self._source.create()
-
-    async def close(self) -> None:
-        if self._source is None:
-            return
-        try:
-            async with asyncio.timeout(_LEAVE_S):
-                await self._source.close()
-        except TimeoutError:
-            _LOG.warning("the agent does not let go in %g s", _LEAVE_S)
-
-
 def _pass_on(main: asyncio.Task[None], started: asyncio.Future[Addresses]) -> None:
     """A start that failed is told to who waits for it."""
     if started.done():
@@ -194,15 +96,6 @@ def _pass_on(main: asyncio.Task[None], started: asyncio.Future[Addresses]) -> No
     error = main.exception()
     assert error is not None
     started.set_exception(error)
-
-
-def _build_agents(settings: Settings) -> AgentSource:
-    # Imported here, in a thread: speech engines take a second to import.
-    from harken.agents import factory
-    from harken_models.store import Store
-
-    directory = settings.models.directory
-    return factory.build(settings.agent, Store(Path(directory)) if directory else None)
 
 
 class Gateway:
@@ -221,7 +114,7 @@ class Gateway:
     def __init__(self, settings: Settings, *, agents: AgentSource | None = None) -> None:
         check_server(settings.server)
         self._settings = settings
-        self._agents = _SharedAgents(settings, agents)
+        self._agents = SharedAgents(settings, agents)
         self._metrics = Metrics()
         self._connected: Counter[str] = Counter()
         self._sessions: set[Session] = set()
@@ -264,9 +157,9 @@ class Gateway:
         tls = _tls(server)
         with ExitStack() as files:
             if settings.log.turns:
-                self._turns = TurnLog(Path(settings.log.turns))
+                self._turns = TurnLog(_path(settings.log.turns))
                 files.callback(self._turns.close)
-            self._registry = Registry(Path(server.registry) if server.registry else default_file())
+            self._registry = Registry(_path(server.registry) if server.registry else default_file())
             files.callback(self._registry.close)
             async with (
                 self._websocket(tls) as websocket,
@@ -355,7 +248,7 @@ class Gateway:
                 hint="give it one of server.tokens",
             )
         # A browser tab may not know who it is; it still is one device.
-        return device_identity(headers.get("device-id", "")) or f"unnamed-{secrets.token_hex(4)}"
+        return device_identity(headers.get("device-id", "")) or f"{_UNNAMED}{secrets.token_hex(4)}"
 
     async def _serve(self, link: Link) -> None:
         self._connected[link.identity] += 1
@@ -377,8 +270,7 @@ class Gateway:
 
     async def _converse(self, link: Link) -> None:
         _LOG.info("connected")
-        if not link.identity.startswith("unnamed-"):
-            await asyncio.to_thread(self._registry.seen, link.identity)
+        await self._remember(link.identity)
         try:
             agent = await self._agents.create()
         except AgentError as error:
@@ -398,6 +290,15 @@ class Gateway:
         finally:
             self._sessions.discard(session)
         _LOG.info("left")
+
+    async def _remember(self, identity: str) -> None:
+        if identity.startswith(_UNNAMED):
+            return
+        try:
+            await asyncio.to_thread(self._registry.seen, identity)
+        except StartError:
+            # A full disk is no reason not to talk.
+            _LOG.exception("the device is served but not remembered")
 
     def _note_turn(self, record: TurnRecord) -> None:
         if record.errors:

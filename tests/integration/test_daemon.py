@@ -243,7 +243,7 @@ async def test_a_device_that_comes_early_waits_for_the_agent(
 async def test_an_agent_that_cannot_be_had_is_told_and_tried_again(
     tmp_path: Path, agents: SimAgents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harken.daemon._RETRY_S", 3_600.0)
+    monkeypatch.setattr("harken.agents.shared._RETRY_S", 3_600.0)
     hint = "harken models pull whisper-tiny"
     agents.failures = [ModelMissingError("whisper-tiny is not in the store", hint=hint)]
     agents.go_on.clear()
@@ -256,7 +256,7 @@ async def test_an_agent_that_cannot_be_had_is_told_and_tried_again(
             with pytest.raises(ConnectionClosed):
                 await device.hear("never")
         assert gateway.agent_state == f"failed: whisper-tiny is not in the store ({hint})"
-        monkeypatch.setattr("harken.daemon._RETRY_S", 0.0)
+        monkeypatch.setattr("harken.agents.shared._RETRY_S", 0.0)
         async with board(gateway) as device:
             await device.hello()
             await device.speak()
@@ -306,6 +306,19 @@ async def test_a_device_without_a_name_is_served_and_not_remembered(
         assert (await get(gateway, "/api/devices"))["devices"] == []
 
 
+async def test_a_registry_that_breaks_does_not_keep_devices_out(
+    tmp_path: Path, agents: SimAgents
+) -> None:
+    async with Gateway(settings(tmp_path), agents=agents) as gateway:
+        gateway._registry.close()
+        told = await get(gateway, "/xiaozhi/ota/")
+        assert told["websocket"]["url"] == gateway.addresses.websocket
+        async with board(gateway) as device:
+            await device.hello()
+            await device.speak()
+            await device.answer()
+
+
 async def test_too_many_devices_are_refused(tmp_path: Path, agents: SimAgents) -> None:
     async with (
         Gateway(settings(tmp_path, max_devices=1), agents=agents) as gateway,
@@ -334,7 +347,7 @@ async def test_leaving_says_goodbye_to_devices_at_once(tmp_path: Path, agents: S
 async def test_an_agent_that_never_lets_go_does_not_hold_up_the_exit(
     tmp_path: Path, agents: SimAgents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harken.daemon._LEAVE_S", 0.05)
+    monkeypatch.setattr("harken.agents.shared._LEAVE_S", 0.05)
     monkeypatch.setattr(agents, "close", asyncio.Event().wait)
     async with asyncio.timeout(10):
         async with Gateway(settings(tmp_path), agents=agents):

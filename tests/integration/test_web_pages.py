@@ -180,12 +180,16 @@ async def test_every_answer_is_sealed_against_browsers(open_site: OpenSite) -> N
             assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_a_registry_that_fails_is_a_503_without_details(open_site: OpenSite) -> None:
+async def test_a_registry_that_fails_is_told_without_details_and_lets_devices_boot(
+    open_site: OpenSite,
+) -> None:
     site = await open_site()
     site.registry.close()
     status, answer = await site.ask("/api/devices")
     assert status == 503
     assert answer["error"] == "this page cannot be had now [start]"
+    status, answer = await site.ask("/xiaozhi/ota/", headers={"Device-Id": "aa"})
+    assert (status, answer["websocket"]["version"]) == (200, 3)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harken.config import ServerSettings
     from harken.fleet.registry import Registry
     from harken.metrics import Metrics
+    from harken.web.bootstrap import BootReport
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -125,15 +126,23 @@ class _Pages:
         shown = bearer(request.headers.get("Authorization", ""))
         known = not tokens or token_among(shown, tokens)
         if known and report.identity:
-            await asyncio.to_thread(
-                gate.registry.seen, report.identity, board=report.board, firmware=report.firmware
-            )
+            await self._remember(report)
         answer = boot_answer(
             websocket_url=gate.websocket_url(host_of(request.headers.get("Host", ""))),
             token=shown if tokens and known else "",
             version=gate.server.websocket_version,
         )
         return web.json_response(answer)
+
+    async def _remember(self, report: BootReport) -> None:
+        seen = self._gate.registry.seen
+        try:
+            await asyncio.to_thread(
+                seen, report.identity, board=report.board, firmware=report.firmware
+            )
+        except HarkenError:
+            # A full disk is no reason not to let a device boot.
+            _LOG.exception("a booting device is answered but not remembered")
 
     async def health(self, _request: web.Request) -> web.Response:
         """Whether devices can be served."""
