@@ -20,23 +20,21 @@ class WakeWord:
     """One wake word.
 
     Args:
-        model: packed by `harken models pack`.
+        wake: the engine with the word's model.
         name: what is said, for people.
         cutoff: mean probability over which it was said, 0..1.
         window: how many probabilities the mean is of.
 
     Raises:
-        ValueError: the model cannot be run, or the cutoff or window is out of range.
+        ValueError: the cutoff or window is out of range.
     """
 
-    def __init__(
-        self, model: "bytearray | memoryview", name: str, cutoff: float, window: int
-    ) -> None:
+    def __init__(self, wake: Wake, name: str, cutoff: float, window: int) -> None:
         if not 0.0 < cutoff <= 1.0 or not 1 <= window <= _LARGEST_WINDOW:
             raise ValueError("wake word %s: cutoff %r, window %r" % (name, cutoff, window))
         self.name = name
-        self._wake = Wake(model)
-        self._stride = self._wake.stride()
+        self._wake = wake
+        self._stride = wake.stride()
         self._limit = int(cutoff * 255 * window)
         self._recent = bytearray(window)
         self._at = 0
@@ -97,7 +95,7 @@ def load(name: str, folders: "tuple[str, ...]" = ("/rom/models", "models")) -> W
         window = int(micro["sliding_window_size"])
     except (KeyError, TypeError):
         raise ValueError("the manifest of wake word " + name + " is incomplete")
-    return WakeWord(_whole(base + ".hkm"), said, cutoff, window)
+    return WakeWord(Wake(_whole(base + ".hkm")), said, cutoff, window)
 
 
 def _find(name: str, folders: "tuple[str, ...]") -> str:

@@ -49,9 +49,9 @@ class FlashImage:
 def _mount() -> None:
     size = int(os.getenv("HARKEN_SIM_ROM_BYTES") or 0)
     rom = uctypes.bytearray_at(int(os.getenv("HARKEN_SIM_ROM") or 0), size)
-    vfs.mount(vfs.VfsRom(rom), "/rom")
+    # The stubs take a file system for a block device.
+    vfs.mount(vfs.VfsRom(rom), "/rom")  # type: ignore[abstract]
     image = FlashImage(os.getenv("HARKEN_SIM_FLASH") or "", size)
-    # The stubs take VfsLfs2 for a block device, not for a file system over one.
     vfs.mount(vfs.VfsLfs2(image), "/flash")  # type: ignore[abstract,arg-type]
     os.chdir("/flash")
     sys.path[:] = ["/rom", ".frozen"]
