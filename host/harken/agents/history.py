@@ -36,11 +36,12 @@ class Exchange:
     @property
     def heard(self) -> str:
         """The words of the answer that were heard, the last clause in proportion to its time."""
+        sounded = [(text, length) for text, length in self.clauses if length > 0]
         if self.heard_ms is None:
-            return "".join(text for text, _ in self.clauses).strip()
+            return "".join(text for text, _ in sounded).strip()
         left = self.heard_ms
         heard = ""
-        for text, length in self.clauses:
+        for text, length in sounded:
             if left < length:
                 words = text.split()
                 heard += " ".join(words[: int(len(words) * left / length)])
