@@ -136,9 +136,7 @@ class EchoAgent:
         work = self._reply(transcript, pcm, self._answer)
         self._answer = asyncio.get_running_loop().create_task(work)
 
-    async def _reply(
-        self, transcript: str, pcm: bytes, before: asyncio.Task[None] | None
-    ) -> None:
+    async def _reply(self, transcript: str, pcm: bytes, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await asyncio.wait([before])
         put = self._events.put_nowait
