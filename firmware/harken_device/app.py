@@ -110,20 +110,16 @@ class App:
         """
         self._show()
         self._hal.mark("state", self._engine.now, STATES[self.state])
-        loops = (
-            asyncio.create_task(self._audio()),
-            asyncio.create_task(self.link.run()),
-        )
+        audio = asyncio.create_task(self._audio())
+        link = asyncio.create_task(self.link.run())
         try:
-            while not any(loop.done() for loop in loops):
+            while not audio.done() and not link.done():
                 self._control()
                 await asyncio.sleep_ms(_CONTROL_MS)
-            for loop in loops:
-                if loop.done():
-                    await loop
+            await (audio if audio.done() else link)
         finally:
-            for loop in loops:
-                loop.cancel()
+            audio.cancel()
+            link.cancel()
 
     async def _audio(self) -> None:
         """The only path that runs for every frame; it allocates nothing."""

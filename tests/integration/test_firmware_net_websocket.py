@@ -31,9 +31,7 @@ Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 async def run_client(url: str, *steps: str, ca: str = "-", patience_ms: int = 10_000) -> list[str]:
     """What the client printed, line by line; it ended well."""
-    async with script(
-        CLIENT, url, ca, str(patience_ms), *steps, paths=firmware_paths()
-    ) as running:
+    async with script(CLIENT, url, ca, str(patience_ms), *steps, paths=firmware_paths()) as running:
         result = await running.result(25)
     assert result.status == 0, result.output
     return result.output.splitlines()

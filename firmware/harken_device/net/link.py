@@ -137,16 +137,18 @@ class Link:
                 await asyncio.sleep_ms(_RESTING_MS)
                 continue
             self._hurry = False
+            code = 1000
             try:
                 await self._converse()
             except (DeviceError, OSError, MemoryError) as error:
+                code = error.code if isinstance(error, WebSocketError) else 1002
                 self.failures += 1
                 self._hal.log("link: " + printable(str(error) or repr(error)))
                 if not self.up:
                     self._told = False
                 elif ticks_diff(ticks_ms(), self._up_since) > _SETTLED_MS:
                     self._backoff.reset()
-            self._drop()
+            self._drop(code)
             if self._wanted and self.failures:
                 await self._pause(self._backoff.next_ms())
 
@@ -164,12 +166,12 @@ class Link:
         self._backoff.reset()
         self.failures = 0
 
-    def _drop(self) -> None:
+    def _drop(self, code: int) -> None:
         was_up = self.up
         self.up = False
         self._report = None
         if self._socket is not None:
-            self._socket.close()
+            self._socket.close(code)
             self._socket = None
         if was_up:
             self.uplink.clear()

@@ -87,7 +87,7 @@ class WebSocket:
         self._control = bytearray(HEADROOM + _LARGEST_CONTROL)
         self._control_length = 0
         self._control_opcode = 0
-        self._closing = False
+        self._live = False  # open, and no close frame sent
 
     async def open(
         self, url: str, headers: "list[tuple[str, str]]", trust: Trust, deadline: int
@@ -126,6 +126,7 @@ class WebSocket:
         ) != _accept_of(key):
             raise WebSocketError("the upgrade is not a WebSocket's", 1002)
         self.heard_at = ticks_ms()
+        self._live = True
 
     # ------------------------------------------------------------------ receiving
 
@@ -287,7 +288,7 @@ class WebSocket:
 
     def ready(self) -> bool:
         """`send` may be called: nothing is under way."""
-        return self._out is None and not self._control_opcode and not self._closing
+        return self._out is None and not self._control_opcode and self._live
 
     def send(self, opcode: int, buffer: bytearray, start: int, length: int) -> None:
         """Send one message in one frame; only while `ready()`.
@@ -368,9 +369,9 @@ class WebSocket:
 
     def _tell(self, code: int) -> None:
         """Say why this ends, as far as the network takes it at once."""
-        if self._closing:
+        if not self._live:
             return
-        self._closing = True
+        self._live = False
         # 1005 and 1006 mean that no code was sent and must not be sent (section 7.4.1).
         plain = code if 1000 <= code < 5000 and code not in (1005, 1006) else 1000
         self._control[HEADROOM] = plain >> 8
@@ -395,6 +396,7 @@ class WebSocket:
             pass
         self.close()
 
-    def close(self) -> None:
-        """Close at once; safe to call twice."""
+    def close(self, code: int = 1000) -> None:
+        """Close at once, saying why as far as the network takes it; safe to call twice."""
+        self._tell(code)
         self._stream.close()

@@ -43,6 +43,7 @@ def frames(argument):
     stream = SimStream([unhexlify(piece) for piece in argument.split(",") if piece])
     socket = WebSocket()
     socket._stream = stream
+    socket._live = True
     messages = []
     code = 0
     try:

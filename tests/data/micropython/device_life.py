@@ -1,0 +1,101 @@
+"""The app on its real link, living through steps. `sys.argv`: settings file, steps. In MicroPython.
+
+up, down        wait for the link          wake, button     the user calls
+say:COUNT       packets, then speech ends  packets:COUNT    packets alone
+flood:COUNT     packets without pause      state:NAME       wait for a state
+answer:COUNT    wait for so many packets of the answer, then let it drain
+log:WORDS       wait for a line of the log clock:FACTOR     the link's clock runs faster
+hurry:MS        no wait of the link is longer              pass:MS  let time pass
+"""
+
+import asyncio
+import sys
+
+from sim_parts import DRAINED, HEARD, HOP, SPEECH, SPEECH_END, WAKE, SimEngine, SimHal, play, until
+
+from harken_device.app import STATES, App
+from harken_device.config import Config
+from harken_device.net import bootstrap, link
+
+
+def turn_clock(factor):
+    real = link.ticks_diff
+    link.ticks_diff = lambda later, earlier: real(later, earlier) * factor
+
+
+def hurry(longest_ms):
+    real = link.deadline_in
+    link.deadline_in = bootstrap.deadline_in = lambda ms: real(min(ms, longest_ms))
+
+
+class Life:
+    def __init__(self, path):
+        self.hal = SimHal()
+        self.engine = SimEngine()
+        self.app = App(self.hal, Config(path, self.hal.log), self.engine)
+
+    async def hear(self, flags):
+        self.engine.coming.append(HOP | flags)
+        await until(lambda: not self.engine.coming, "the hop taken")
+        await asyncio.sleep_ms(2)
+
+    async def press(self):
+        self.hal.down = True
+        await asyncio.sleep_ms(30)
+        self.hal.down = False
+
+    async def say(self, count):
+        await self.hear(SPEECH)
+        await play(self.engine.speak(count))
+        await self.hear(SPEECH_END)
+
+    async def answered(self, count):
+        await until(lambda: len(self.engine.packets) >= count, "the answer")
+        await until(lambda: self.engine.did[-1] == "end", "the end of the answer")
+        await self.hear(HEARD)
+        await self.hear(DRAINED)
+
+    async def flood(self, count):
+        for _ in self.engine.speak(count, 400):
+            await asyncio.sleep_ms(0)
+
+    def step(self, what, argument):
+        """What to await for one step."""
+        app, lines = self.app, self.hal.lines
+        return {
+            "up": lambda: until(lambda: app.link.up, "link up", 15000),
+            "down": lambda: until(lambda: not app.link.up, "link down", 15000),
+            "wake": lambda: self.hear(WAKE),
+            "button": self.press,
+            "say": lambda: self.say(int(argument)),
+            "packets": lambda: play(self.engine.speak(int(argument))),
+            "flood": lambda: self.flood(int(argument)),
+            "state": lambda: until(lambda: STATES[app.state] == argument, argument, 15000),
+            "answer": lambda: self.answered(int(argument)),
+            "log": lambda: until(lambda: any(argument in one for one in lines), argument, 15000),
+            "pass": lambda: asyncio.sleep_ms(int(argument)),
+        }[what]()
+
+
+async def main(path, steps):
+    for one in steps:
+        if one.startswith("clock:"):
+            turn_clock(int(one[6:]))
+        elif one.startswith("hurry:"):
+            hurry(int(one[6:]))
+    life = Life(path)
+    running = asyncio.create_task(life.app.run())
+    for one in steps:
+        what, _, argument = one.partition(":")
+        if what not in ("clock", "hurry"):
+            if running.done():
+                await running
+            await life.step(what, argument)
+    await asyncio.sleep_ms(50)
+    print("unix", life.hal.unix)
+    print("dropped", life.app.link.uplink.dropped)
+    print("refused", life.app.link.refused, life.app.refused_audio)
+    print("packets", [list(packet[:2]) for packet in life.engine.packets][:3])
+
+
+asyncio.run(main(sys.argv[1], sys.argv[2:]))
