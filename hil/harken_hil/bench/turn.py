@@ -140,8 +140,7 @@ async def _ours(scene: Scene, clip: Clip) -> TurnOutcome:
     asked = await scene.ask(clip)
     await scene.rest()
     record = await scene.gateway.turn(within_s=_TURN_S)
-    board = scene.board
-    return measure_turn(asked, record, board.marks, board.speaker, board.now)
+    return measure_turn(asked, record, scene.board, scene.board.now)
 
 
 async def _floor(agent: Agent, clip: Clip) -> float | None:

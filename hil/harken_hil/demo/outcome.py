@@ -8,11 +8,12 @@ gateway say of themselves.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from harken_hil.board.sim_board import RATE
+from harken_hil.demo.clock import RoomClock
 from harken_hil.demo.script import VOLUME
 from harken_hil.world import SILENCE_PEAK
 
@@ -25,9 +26,19 @@ if TYPE_CHECKING:
     from harken_hil.board.sim_board import Mark
     from harken_hil.demo.scene import Asked, Scene
 
-__all__ = ["BargeIn", "Check", "Outcome", "TurnOutcome", "Wake", "judge", "measure_turn"]
+__all__ = [
+    "BargeIn",
+    "Check",
+    "Outcome",
+    "Recorded",
+    "TurnOutcome",
+    "Wake",
+    "judge",
+    "measure_turn",
+]
 
-_MS = RATE / 1000
+# The device stamps a press with the last block it has heard, a little behind the room.
+_BEHIND = RATE // 25
 # An answer that goes on for so long after the device has heard its name was not interrupted.
 _SILENT_WITHIN_MS = 500
 
@@ -61,7 +72,8 @@ class TurnOutcome:
         heard_first, heard_last: first and last sample of the answer that is not silence; None
             where nothing was heard.
         timeline_ms: stage -> ms after `speech_end`.
-        voice_to_voice_ms: `heard_first - speech_end`.
+        voice_to_voice_ms: from `speech_end` to `heard_first`, with the time for which the room's
+            clock stood still.
         interrupted: the user broke into the answer.
         played_ms: how much of the answer the device has played, by its own word.
         errors: what the gateway had to say of it.
@@ -137,87 +149,95 @@ class Outcome:
         }
 
 
+class Recorded(Protocol):
+    """What is left of a board after a run.
+
+    Attributes:
+        marks: what the device stamped.
+        slips: samples at which the room's clock stood still, and for how many seconds.
+    """
+
+    marks: list[Mark]
+    slips: list[tuple[int, float]]
+
+    @property
+    def speaker(self) -> NDArray[np.int16]:
+        """Everything the loudspeaker played: int16 [n], 16 kHz."""
+        ...
+
+
 def judge(scene: Scene) -> Outcome:
     """Measure a scene that has been played and hold it to its script."""
-    speaker, marks = scene.board.speaker, scene.board.marks
-    ends = [asked.called for asked in scene.asked[1:]] + [len(speaker)]
+    records = [*scene.records, *(None for _ in scene.asked)]
+    # An answer lies before the end of the question that interrupts it.
+    ends = [asked.question.end for asked in scene.asked[1:]] + [scene.board.now]
     turns = tuple(
-        measure_turn(
-            asked, scene.records[i] if i < len(scene.records) else None, marks, speaker, until
-        )
-        for i, (asked, until) in enumerate(zip(scene.asked, ends, strict=True))
+        measure_turn(asked, records[i], scene.board, ends[i]) for i, asked in enumerate(scene.asked)
     )
-    barge_in = _barge_in(scene.asked[1], turns, speaker) if len(scene.asked) > 1 else None
+    barge_in = _barge_in(scene.asked[1], turns) if len(turns) > 1 else None
     return Outcome(turns, barge_in, _checks(scene, turns, barge_in), _device(scene))
 
 
 def measure_turn(
-    asked: Asked,
-    record: TurnRecord | None,
-    marks: Sequence[Mark],
-    speaker: NDArray[np.int16],
-    until: int,
+    asked: Asked, record: TurnRecord | None, board: Recorded, until: int
 ) -> TurnOutcome:
     """One turn as it was at the microphone and the loudspeaker.
 
     Args:
         asked: when and what.
         record: the gateway's word on it, where there is any.
-        marks: the board's.
-        speaker: int16 [n], everything the loudspeaker played.
-        until: device sample at which the next turn begins; the answer lies before it.
+        board: what it heard, played and marked.
+        until: device sample before which the answer lies.
     """
     end = asked.question.end
-    sounding = loud(speaker, end, until)
+    sounding = _loud(board.speaker, end, until)
     first = int(sounding[0]) if len(sounding) else None
+    took = RoomClock(board.slips).ms(end, first) if first is not None else None
     return TurnOutcome(
         said=asked.question.text,
         heard=record.transcript if record else "",
         answer=record.answer if record else "",
         tools=record.tools if record else (),
-        wake=_wake(asked, marks, until),
+        wake=_wake(asked, board.marks),
         speech_end=end,
         heard_first=first,
         heard_last=int(sounding[-1]) if len(sounding) else None,
-        timeline_ms=_timeline(record, asked, marks, first),
-        voice_to_voice_ms=_ms(first - end) if first is not None else None,
+        timeline_ms=_timeline(record, asked, board.marks, took),
+        voice_to_voice_ms=took,
         interrupted=record.interrupted if record else False,
         played_ms=record.played_ms if record else 0,
         errors=record.errors if record else (),
     )
 
 
-def loud(speaker: NDArray[np.int16], start: int, end: int) -> NDArray[np.int64]:
+def _loud(speaker: NDArray[np.int16], start: int, end: int) -> NDArray[np.int64]:
     """The samples in a range at which the loudspeaker is not silent."""
     return np.flatnonzero(np.abs(speaker[start:end].astype(np.int32)) >= SILENCE_PEAK) + start
 
 
-def _ms(samples: float) -> float:
-    return round(samples / _MS, 1)
-
-
-def _wake(asked: Asked, marks: Sequence[Mark], until: int) -> Wake | None:
+def _wake(asked: Asked, marks: Sequence[Mark]) -> Wake | None:
     name = "wake" if asked.word is not None else "button"
     called = asked.word.end if asked.word is not None else asked.called
     for mark in marks:
-        if mark.name == name and asked.called <= mark.sample < max(until, asked.question.end):
+        if mark.name == name and asked.called - _BEHIND <= mark.sample < asked.question.end:
             word = str(mark.value) if asked.word is not None else ""
-            return Wake(word, mark.sample, _ms(mark.sample - called))
+            noticed = max(mark.sample, asked.called)
+            return Wake(word, noticed, RoomClock().ms(called, noticed))
     return None
 
 
 def _timeline(
-    record: TurnRecord | None, asked: Asked, marks: Sequence[Mark], heard_first: int | None
+    record: TurnRecord | None, asked: Asked, marks: Sequence[Mark], heard_ms: float | None
 ) -> dict[str, float]:
     """The gateway's stages, counted from the true end of speech instead of the device's guess."""
     if record is None or not record.stages:
         return {}
     guess = _guessed_end(asked, marks)
-    shift = (guess - asked.question.end) / _MS if guess is not None else 0.0
+    shift = RoomClock().ms(asked.question.end, guess) if guess is not None else 0.0
     stages = {name: round(at + shift, 1) for name, at in record.stages.items()}
     stages["speech_end"] = 0.0
-    if heard_first is not None:
-        stages["heard_first"] = _ms(heard_first - asked.question.end)
+    if heard_ms is not None:
+        stages["heard_first"] = heard_ms
     return stages
 
 
@@ -229,17 +249,12 @@ def _guessed_end(asked: Asked, marks: Sequence[Mark]) -> int | None:
     )
 
 
-def _barge_in(
-    second: Asked, turns: tuple[TurnOutcome, ...], speaker: NDArray[np.int16]
-) -> BargeIn | None:
-    """How long the first answer went on; None where it was over before, or never stopped."""
-    wake = turns[1].wake
-    answered = turns[1].heard_first
-    sounding = loud(speaker, second.called, answered if answered is not None else len(speaker))
-    if wake is None or not len(sounding):
+def _barge_in(second: Asked, turns: tuple[TurnOutcome, ...]) -> BargeIn | None:
+    """How long the first answer went on; None where it was over before, or nobody noticed."""
+    wake, last = turns[1].wake, turns[0].heard_last
+    if wake is None or last is None or last < second.called:
         return None
-    last = int(sounding[-1])
-    return BargeIn(_ms(last - second.called), _ms(last - wake.sample))
+    return BargeIn(RoomClock().ms(second.called, last), RoomClock().ms(wake.sample, last))
 
 
 def _checks(

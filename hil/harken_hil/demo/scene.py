@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Scene"]
 
 _CONNECT_S = 30.0
+_NOTICE_S = 5.0
 _ANSWER_S = 60.0
 _REST_S = 60.0
 _BREATH = RATE // 2
@@ -91,8 +92,9 @@ class Scene:
         """Call the device and say `clip`; returns when it has been said.
 
         Raises:
-            RigError: the room's clock stands still.
+            RigError: the device does not listen, or the room's clock stands still.
         """
+        marks_from = len(self.board.marks)
         now = self.world.position + 160
         word: Utterance | None = None
         if self.script.word is not None:
@@ -109,6 +111,7 @@ class Scene:
             await self.world.reached(now + RATE // 10, within_s=5)
             self.board.press(False)
         await self.world.reached(question.end, within_s=clip.seconds + 10)
+        await self.board.wait_mark("listen", "start", timeout=_NOTICE_S, after=marks_from)
         return asked
 
     async def rest(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harken import __version__
 from harken.errors import printable
-from harken_hil.board.sim_board import RATE
+from harken_hil.demo.clock import RoomClock
 from harken_hil.report import Figure, Line, Mark, Report, Span, Stage, Turn, Verdict
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def tell(scene: Scene, outcome: Outcome, when: datetime) -> Report:
         for mark in scene.board.marks
         if mark.name in _OWN
     ]
-    staged = [mark for turn in outcome.turns for mark in _stage_marks(turn)]
+    clock = RoomClock(scene.board.slips)
+    staged = [mark for turn in outcome.turns for mark in _stage_marks(turn, clock)]
     board = scene.board
     return Report(
         title=f"“{outcome.turns[0].heard or outcome.turns[0].said}”" if turns else "Nothing asked",
@@ -76,10 +77,10 @@ def tell(scene: Scene, outcome: Outcome, when: datetime) -> Report:
     )
 
 
-def _stage_marks(turn: TurnOutcome) -> list[Mark]:
+def _stage_marks(turn: TurnOutcome, clock: RoomClock) -> list[Mark]:
     return [
         Mark(
-            turn.speech_end + round(at * RATE / 1000),
+            clock.sample(turn.speech_end, at),
             _STAGES[name][2],
             _STAGES[name][1],
             turn.heard if name == "stt_final" else "",
@@ -103,6 +104,7 @@ def stages(turn: TurnOutcome) -> tuple[Stage, ...]:
 
 def _turn(scene: Scene, outcome: Outcome, number: int) -> Turn:
     turn, asked = outcome.turns[number], scene.asked[number]
+    clock = RoomClock(scene.board.slips)
     answered = None
     if turn.heard_first is not None and turn.heard_last is not None:
         answered = Span(turn.heard_first, turn.heard_last, "answer")
@@ -110,18 +112,14 @@ def _turn(scene: Scene, outcome: Outcome, number: int) -> Turn:
     notes = [f"called {', '.join(turn.tools)}"] if turn.tools else []
     if turn.interrupted:
         notes.append(f"interrupted after {turn.played_ms / 1000:.1f} s")
-    own = [
-        Mark(turn.wake.sample, "wake", "wake", turn.wake.word)
-        for _ in range(1)
-        if turn.wake is not None
-    ]
+    own = [Mark(turn.wake.sample, "wake", "wake", turn.wake.word)] if turn.wake else []
     return Turn(
         asked=turn.said,
         heard=turn.heard,
         answer=turn.answer,
         question=Span(begin, asked.question.end, turn.said or "a recording"),
         answered=answered,
-        marks=tuple(sorted(own + _stage_marks(turn), key=lambda mark: mark.sample)),
+        marks=tuple(sorted(own + _stage_marks(turn, clock), key=lambda mark: mark.sample)),
         stages=stages(turn),
         voice_to_voice_ms=turn.voice_to_voice_ms,
         note="; ".join([*notes, *turn.errors]),
