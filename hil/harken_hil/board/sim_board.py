@@ -103,6 +103,7 @@ class SimBoard:
         mac: the identity in its chip.
         heap_kib: the device's heap.
         watchdog_s: it bites a board that has fed it once and then not for this long.
+        boot_s: how long the firmware may take until it listens.
 
     Attributes:
         marks, leds, logs: what the device said, in order; `logs` is its console too.
@@ -121,6 +122,7 @@ class SimBoard:
         mac: str = "02:00:00:00:00:01",
         heap_kib: int = 256,
         watchdog_s: float = _WATCHDOG_S,
+        boot_s: float = _BOOT_DEADLINE_S,
     ) -> None:
         self.marks: list[Mark] = []
         self.leds: list[Led] = []
@@ -134,6 +136,7 @@ class SimBoard:
         self._mac = mac.replace(":", "")
         self._heap_kib = heap_kib
         self._watchdog_s = watchdog_s
+        self._boot_s = boot_s
         self._mic: list[NDArray[np.int16]] = []
         self._speaker: list[NDArray[np.int16]] = []
         self._silence = np.zeros(BLOCK, np.int16)
@@ -209,7 +212,7 @@ class SimBoard:
         self._own(asyncio.create_task(self._live(f"127.0.0.1:{port}", flash), name="board"))
         self._stack.push_async_callback(self._quit)
         await self.wait_until(
-            lambda: self.boots > 0, timeout=_BOOT_DEADLINE_S, what="the board did not boot"
+            lambda: self.boots > 0, timeout=self._boot_s, what="the board did not boot"
         )
         self._own(asyncio.create_task(self._pace(), name="board clock"))
 
