@@ -176,6 +176,8 @@ class Layout:
         at = 0
         for part in operator.inputs:
             rows, columns = self.rows_columns(part)
+            if self._graph.tensors[part].quantization != self._graph.tensors[joined].quantization:
+                raise refused("CONCATENATION of parts that do not fit: their scales differ")
             if (columns != total_columns) if by_row else (rows != total_rows):
                 raise refused("CONCATENATION of parts that do not fit")
             yield part, _Link(joined, at, 0) if by_row else _Link(joined, 0, at)

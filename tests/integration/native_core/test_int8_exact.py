@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from harken_models.fixed_point import logistic_table
 from harken_models.pack import pack
 
 from .conftest import MODELS
+from .tflite_editor import EditableModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,7 +103,7 @@ def test_the_sigmoid_of_every_int8(
     name: str, tflite_models: Mapping[str, bytes], reference: Reference
 ) -> None:
     """The last layer's bias moved, so that the reference meets all that the table holds."""
-    edited = _Editable(tflite_models[name])
+    edited = _LastLayer(tflite_models[name])
     scale, zero_point = edited.logit_quantization()
     table = logistic_table(scale, zero_point)
     row = np.full((3, FEATURES), -128, np.int8)
@@ -119,41 +118,26 @@ def test_the_sigmoid_of_every_int8(
     assert met == {(value + 128) & 0xFF for value in table}
 
 
-class _Editable:
+class _LastLayer:
     """A model whose last fully connected layer can be given another bias."""
 
     def __init__(self, model: bytes) -> None:
-        if find_spec("tflite_micro") is None or find_spec("flatbuffers") is None:
-            pytest.skip("no flatbuffer writer here: run `make setup` (package tflite-micro)")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import flatbuffers
-            from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
-        self._builder: Any = flatbuffers.Builder
-        self._model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
-        self._graph: Any = self._model.subgraphs[0]
-        connected = schema.BuiltinOperator.FULLY_CONNECTED
-        self._layer: Any = next(
-            operator
-            for operator in self._graph.operators
-            if self._model.operatorCodes[operator.opcodeIndex].builtinCode == connected
-        )
+        self._editor = EditableModel(model)
+        self._layer = self._editor.operators("FULLY_CONNECTED")[0]
 
     def logit_quantization(self) -> tuple[float, int]:
-        found = self._graph.tensors[self._layer.outputs[0]].quantization
+        found = self._editor.tensor(self._layer.outputs[0]).quantization
         return float(found.scale[0]), int(found.zeroPoint[0])
 
     def logits_per_sum(self) -> float:
         """Steps of the logit for one step of the layer's sum."""
-        tensors = self._graph.tensors
-        source, weights = (tensors[self._layer.inputs[n]].quantization.scale[0] for n in (0, 1))
-        return float(source * weights / tensors[self._layer.outputs[0]].quantization.scale[0])
+        numbers = (self._layer.inputs[0], self._layer.inputs[1], self._layer.outputs[0])
+        source, weights, logit = (
+            self._editor.tensor(number).quantization.scale[0] for number in numbers
+        )
+        return float(source * weights / logit)
 
     def with_last_bias(self, bias: int) -> bytes:
-        tensor = self._graph.tensors[self._layer.inputs[2]]
-        self._model.buffers[tensor.buffer].data = np.frombuffer(
-            bias.to_bytes(4, "little", signed=True), np.uint8
-        )
-        builder = self._builder(1 << 17)
-        builder.Finish(self._model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        buffer = self._editor.data(self._editor.tensor(self._layer.inputs[2]))
+        buffer.data = np.frombuffer(bias.to_bytes(4, "little", signed=True), np.uint8)
+        return self._editor.encoded()

@@ -1,0 +1,116 @@
+// Runs the engine on models whose checksum is right and whose numbers are not, under the sanitizers.
+//
+// Usage: core_any_model MODEL.hkm COUNT. Each round changes a few bytes of header, regions and
+// operations, mends the checksum, and runs what the check lets through.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "int8_engine.h"
+#include "speech_features.h"
+#include "vad.h"
+
+static uint32_t state = 1;
+
+static uint32_t chance(uint32_t below) {
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return state % below;
+}
+
+static uint32_t crc32(const uint8_t *data, size_t length) {
+    uint32_t crc = 0xffffffff;
+    for (size_t n = 0; n < length; n++) {
+        crc ^= data[n];
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+        }
+    }
+    return ~crc;
+}
+
+static void change(uint8_t *model, size_t numbers) {
+    static const uint32_t edges[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff};
+    for (uint32_t n = 0; n <= chance(3); n++) {
+        size_t at = chance((uint32_t)numbers);
+        if (chance(2)) {
+            model[at] = (uint8_t)chance(256);
+        } else {
+            uint32_t value = edges[chance(10)];
+            size_t width = chance(2) ? 2 : 4;
+            at -= at % width;
+            memcpy(model + at, &value, width);
+        }
+    }
+}
+
+static int run(const uint8_t *model, size_t length) {
+    if (harken_model_check(model, length) != HKM_OK) {
+        return 0;
+    }
+    harken_wake *wake = malloc(harken_wake_size(model));
+    harken_wake_reset(wake, model);
+    size_t features = harken_wake_features(wake);
+    int8_t *row = malloc(features);
+    for (uint32_t n = 0; n < 2 * harken_wake_stride(wake) && n < 64; n++) {
+        for (size_t c = 0; c < features; c++) {
+            row[c] = (int8_t)chance(256);
+        }
+        harken_wake_step(wake, row);
+    }
+    free(row);
+    free(wake);
+    return 1;
+}
+
+static void run_sounds(void) {
+    harken_features *features = malloc(harken_features_size());
+    harken_vad *vad = malloc(harken_vad_size());
+    int16_t *hop = malloc(FEATURE_HOP * sizeof(int16_t));
+    int8_t *row = malloc(FEATURE_CHANNELS);
+    harken_features_reset(features);
+    harken_vad_init(vad);
+    for (int n = 0; n < 3000; n++) {
+        uint32_t kind = chance(4);
+        for (int s = 0; s < FEATURE_HOP; s++) {
+            hop[s] = (int16_t)(kind == 0 ? -32768 : kind == 1 ? (s & 1 ? 32767 : -32768) : chance(65536));
+            if (kind == 3) {
+                hop[s] = (int16_t)(hop[s] >> 13);
+            }
+        }
+        harken_features_step(features, hop, row);
+        harken_vad_step(vad, hop);
+    }
+    free(features);
+    free(vad);
+    free(hop);
+    free(row);
+}
+
+int main(int count, char **arguments) {
+    FILE *file = count == 3 ? fopen(arguments[1], "rb") : NULL;
+    if (file == NULL) {
+        return 2;
+    }
+    static uint8_t good[1 << 17];
+    size_t length = fread(good, 1, sizeof(good), file);
+    fclose(file);
+    run_sounds();
+    const hkm_header *head = hkm_head(good);
+    size_t numbers = head->operations + (size_t)head->operation_count * sizeof(hkm_operation);
+    long accepted = 0;
+    for (long n = strtol(arguments[2], NULL, 10); n > 0; n--) {
+        // Of its own size, so that the sanitizer sees the first byte past its end.
+        uint8_t *model = malloc(length);
+        memcpy(model, good, length);
+        change(model, numbers);
+        uint32_t crc = crc32(model + 16, length - 16);
+        memcpy(model + 12, &crc, sizeof(crc));
+        accepted += run(model, length);
+        free(model);
+    }
+    printf("%ld\n", accepted);
+    return 0;
+}
