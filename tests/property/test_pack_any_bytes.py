@@ -45,8 +45,7 @@ def structure() -> tuple[int, ...]:
 def runs_or_is_refused(data: bytes) -> None:
     try:
         made = pack(data)
-    except ModelFormatError as error:
-        assert str(error)
+    except ModelFormatError:
         return
     wake = Wake(made)
     wake.run(np.zeros((6, FEATURES), np.int8))

@@ -33,7 +33,7 @@ def test_every_kind_of_buffer_gives_the_same_row() -> None:
         for hop in samples.reshape(-1, HOP):
             features.step(make(hop.tobytes()), row)
         rows.append(bytes(row))
-    features, stored = Features(), np.zeros(FEATURES, np.int8)
+    features, stored = Features(), array("b", bytes(FEATURES))
     for hop in samples.reshape(-1, HOP):
         features.step(array("h", hop.tolist()), stored)
     rows.append(stored.tobytes())

@@ -36,7 +36,8 @@ def voice(seconds: float, rng: np.random.Generator) -> Signal:
     # 4.5 syllables a second, with the dips of connected speech.
     envelope = 0.15 + 0.85 * np.abs(np.sin(np.pi * 4.5 * (seconds - at) + np.pi / 2))
     sound = tones * envelope
-    return sound / np.sqrt(np.mean(sound**2))
+    scaled: Signal = sound / np.sqrt(np.mean(sound**2))
+    return scaled
 
 
 def white(count: int, rng: np.random.Generator) -> Signal:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 import wave
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,8 +93,7 @@ def _runtime() -> Any:
         pytest.skip("no reference interpreter here: run `make setup` (package tflite-micro)")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from tflite_micro.python.tflite_micro import runtime
-    return runtime
+        return import_module("tflite_micro.python.tflite_micro.runtime")
 
 
 @pytest.fixture

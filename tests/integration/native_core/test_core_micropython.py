@@ -1,4 +1,4 @@
-"""The device's module gives, byte for byte, what the shared library gives; a hop takes no memory."""
+"""The device's module gives byte for byte what the shared library gives; a hop takes no memory."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,7 @@ def front_end(pcm: Samples) -> Rows:
     """What pymicro-features makes of int16 [n], quantised as pymicro-wakeword does."""
     if find_spec("pymicro_features") is None:
         pytest.skip("no reference front end here: run `make setup` (package pymicro-features)")
-    from pymicro_features import MicroFrontend
-
-    front = MicroFrontend()
+    front: Any = import_module("pymicro_features").MicroFrontend()
     rows: list[list[float]] = []
     for start in range(0, pcm.size - HOP + 1, HOP):
         features = front.process_samples(pcm[start : start + HOP].tobytes()).features

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
+
+_SCHEMA = "tflite_micro.tensorflow.lite.micro.python.schema_py_generated"
 
 
 class EditableModel:
@@ -23,10 +26,9 @@ class EditableModel:
             pytest.skip("no flatbuffer writer here: run `make setup` (package tflite-micro)")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import flatbuffers
-            from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
-        self.schema: Any = schema
-        self._builder: Any = flatbuffers.Builder
+            schema: Any = import_module(_SCHEMA)
+            self._builder: Any = import_module("flatbuffers").Builder
+        self.schema = schema
         self.model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
         self.graph: Any = self.model.subgraphs[0]
 
