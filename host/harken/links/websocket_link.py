@@ -229,6 +229,7 @@ class WebSocketLink(picows.WSListener):
                 or self._unchecked > _CHECK_EVERY
                 or self._version != 1
                 or not frame.fin
+                or frame.rsv1
                 or self._parts is not None
             ):
                 self._frame(transport, frame)
