@@ -24,6 +24,8 @@ def load(voice: Path, threads: int) -> Any:
     onnxruntime: Any = importlib.import_module("onnxruntime")  # neither has complete types
     piper: Any = importlib.import_module("piper")
 
+    # The voice varies at random; the same question is to sound the same in every run.
+    onnxruntime.set_seed(1)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
