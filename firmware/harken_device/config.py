@@ -35,7 +35,8 @@ SETTINGS: "dict[str, tuple[object, object]]" = {
     "follow_up": (False, None),
     "no_speech_ms": (6000, (1000, 60_000)),
     "longest_listen_ms": (30_000, (2000, 120_000)),
-    "endpoint_ms": (500, (200, 3000)),
+    # Pauses inside sentences that are read aloud last up to 320 ms.
+    "endpoint_ms": (400, (200, 3000)),
     "preroll_ms": (160, (0, 300)),
     "wake_model": ("okay_nabu", 32),
     "volume": (70, (0, 100)),

@@ -48,7 +48,6 @@ DRAINED = const(64)
 
 _BLOCK = const(160)
 _OUTPUT_DELAY_BLOCKS = const(2)
-_ENDPOINT_MS = const(500)
 _VOLUME = const(70)
 
 
@@ -61,9 +60,7 @@ class Engine:
         endpoint_ms: silence that ends the user's turn.
     """
 
-    def __init__(
-        self, hal: "Board", words: "tuple[WakeWord, ...]", endpoint_ms: int = _ENDPOINT_MS
-    ) -> None:
+    def __init__(self, hal: "Board", words: "tuple[WakeWord, ...]", endpoint_ms: int) -> None:
         gc.collect()  # the codecs' states and the buffers are large pieces of the heap
         self._mic = hal.mic
         self._speaker = hal.speaker

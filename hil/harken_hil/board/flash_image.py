@@ -121,11 +121,12 @@ def _device_folder() -> Path:
 def _board(name: str) -> dict[str, Any]:
     """What `firmware/boards/NAME.toml` says; a wheel has that folder inside the package."""
     device = _device_folder()
-    for folder in (device / "boards", device.parent / "boards"):
+    folders = (device / "boards", device.parent / "boards")
+    for folder in folders:
         path = folder / f"{name}.toml"
         if path.is_file():
             return tomllib.loads(path.read_text("utf-8"))
-    known = sorted(path.stem for path in (device.parent / "boards").glob("*.toml"))
+    known = sorted(path.stem for folder in folders for path in folder.glob("*.toml"))
     raise ConfigError(f"there is no board {name!r}", hint=f"known boards: {', '.join(known)}")
 
 
