@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 # rich_click leaves the parameter types of these two open.
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")  # pyright: ignore[reportUnknownMemberType]
 _names = click.argument("names", nargs=-1, metavar="[NAME]...")  # pyright: ignore[reportUnknownMemberType]
+
+_tflite = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.tflite")  # pyright: ignore[reportUnknownMemberType]
+_folder = click.argument(  # pyright: ignore[reportUnknownMemberType]
+    "folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default="."
+)
 
 
 @click.group()
@@ -91,6 +97,19 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
         raise ModelHashError(f"damaged: {', '.join(damaged)}", hint=again)
     if missing:
         raise ModelMissingError(f"not in the store: {', '.join(missing)}", hint=again)
+
+
+@models.command()
+@_tflite
+@_folder
+def pack(model: Path, folder: Path) -> None:
+    """Pack a microWakeWord v2 MODEL.tflite for the device's engine.
+
+    Writes NAME.hkm, and NAME.json from the manifest beside the model, into the folder.
+    """
+    from harken_models.pack import pack_file
+
+    click.echo(str(pack_file(model, folder)))
 
 
 def _row(store: Store, model: Model) -> dict[str, Any]:

@@ -67,36 +67,69 @@ static inline void dot4(const int8_t *a, const int8_t *b, unsigned length, int32
     }
 }
 
-#else
+#elif defined(__ARM_FEATURE_DSP)
 
-#if defined(__ARM_FEATURE_DSP)
-
-static inline int32_t dot(const int8_t *a, const int8_t *b, unsigned length) {
-    int32_t sum = 0;
-    unsigned n = 0;
-    for (; n + 4 <= length; n += 4) {
-        uint32_t x;
-        uint32_t y;
-        memcpy(&x, a + n, sizeof(x));
-        memcpy(&y, b + n, sizeof(y));
-        sum = __smlad(__sxtb16(x), __sxtb16(y), sum);
-        sum = __smlad(__sxtb16(x >> 8), __sxtb16(y >> 8), sum);
-    }
-    return sum + dot_tail(a, b, n, length);
+// Sign-extends bytes 1 and 3 of `x`; `__sxtb16` takes 0 and 2.
+static inline int16x2_t sxtb16_odd(uint32_t x) {
+    int16x2_t halves;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(x));
+    return halves;
 }
 
-#else
-
-static inline int32_t dot(const int8_t *a, const int8_t *b, unsigned length) {
-    return dot_tail(a, b, 0, length);
+static inline uint32_t four(const int8_t *at) {
+    uint32_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
 }
-
-#endif
 
 static inline void dot4(const int8_t *a, const int8_t *b, unsigned length, int32_t sums[DOT_ROWS]) {
-    for (unsigned r = 0; r < DOT_ROWS; r++) {
-        sums[r] = dot(a, b + r * length, length);
+    int32_t s0 = 0;
+    int32_t s1 = 0;
+    int32_t s2 = 0;
+    int32_t s3 = 0;
+    const int8_t *b1 = b + length;
+    const int8_t *b2 = b1 + length;
+    const int8_t *b3 = b2 + length;
+    unsigned n = 0;
+    for (; n + 4 <= length; n += 4) {
+        uint32_t x = four(a + n);
+        int16x2_t even = __sxtb16(x);
+        int16x2_t odd = sxtb16_odd(x);
+#define DOT_ADD(sum, row) \
+        x = four(row + n); \
+        sum = __smlad(even, __sxtb16(x), sum); \
+        sum = __smlad(odd, sxtb16_odd(x), sum)
+        DOT_ADD(s0, b);
+        DOT_ADD(s1, b1);
+        DOT_ADD(s2, b2);
+        DOT_ADD(s3, b3);
+#undef DOT_ADD
     }
+    sums[0] = s0 + dot_tail(a, b, n, length);
+    sums[1] = s1 + dot_tail(a, b1, n, length);
+    sums[2] = s2 + dot_tail(a, b2, n, length);
+    sums[3] = s3 + dot_tail(a, b3, n, length);
+}
+
+#else
+
+// Two rows at a time: as many sums and pointers as the low registers of a Cortex-M0+ hold.
+static inline void dot2(const int8_t *a, const int8_t *b, unsigned length, int32_t sums[2]) {
+    int32_t s0 = 0;
+    int32_t s1 = 0;
+    const int8_t *b1 = b + length;
+    for (unsigned n = 0; n < length; n++) {
+        int32_t x = a[n];
+        s0 += x * b[n];
+        s1 += x * b1[n];
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+}
+
+static inline void dot4(const int8_t *a, const int8_t *b, unsigned length, int32_t sums[DOT_ROWS]) {
+    dot2(a, b, length, sums);
+    dot2(a, b + 2 * length, length, sums + 2);
 }
 
 #endif

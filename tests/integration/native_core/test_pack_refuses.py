@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from harken.errors import ModelFormatError, ModelMissingError
+from harken_models.cli import models
 from harken_models.core import FEATURES, Features, Wake
 from harken_models.pack import pack, pack_file
 
@@ -16,8 +19,6 @@ from .tflite_editor import EditableModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
-
     from .conftest import Samples, TensorFlowLiteMicro
 
 pytestmark = pytest.mark.integration
@@ -200,7 +201,10 @@ def test_a_file_is_packed_with_its_manifest(
     with pytest.raises(ModelMissingError, match=r"alexa\.json"):
         pack_file(model, target)
     model.with_suffix(".json").write_text(json.dumps(manifest))
-    packed = pack_file(model, target)
+    told = CliRunner().invoke(models, ["pack", str(model), str(target)])
+    assert told.exit_code == 0, told.output
+    packed = Path(told.output.strip())
+    assert packed == target / "alexa.hkm"
     assert packed.read_bytes() == pack(tflite_models["alexa"])
     assert json.loads(packed.with_suffix(".json").read_text()) == {**manifest, "model": packed.name}
     for wrong in ("[]", "{", '{"micro": {}}', '{"micro": {"probability_cutoff": "high"}}'):
