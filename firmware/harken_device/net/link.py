@@ -285,6 +285,8 @@ class Link:
                 break
             self._take(kind, socket)
         self._send_on(socket)
+        if not self._hal.wifi.up():
+            raise NetError("the Wi-Fi is gone")
         now = ticks_ms()
         silent = ticks_diff(now, socket.heard_at)
         if silent > _DEAD_MS:
