@@ -14,7 +14,7 @@ import pytest
 
 from harken.errors import ModelMissingError
 from harken.session.timeline import STAGES
-from harken_hil.demo.outcome import words
+from harken_hil.demo.outcome import word_error_rate, words
 from harken_models import store
 
 pytestmark = [pytest.mark.e2e, pytest.mark.models, pytest.mark.timeout(300)]
@@ -95,22 +95,6 @@ def test_the_button_interrupts_too(tmp_path: Path) -> None:
     result = result_of(done)
     assert result["wake"]["word"] == ""
     assert result["barge_in_stop_ms"] < 300
-
-
-def word_error_rate(said: list[str], heard: list[str]) -> float:
-    """Substitutions, insertions and deletions over the number of words said (Levenshtein)."""
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(said, 1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
-    return row[-1] / len(said)
-
-
-def test_the_word_error_rate_counts() -> None:
-    assert word_error_rate(list("abcd"), list("abcd")) == 0
-    assert word_error_rate(list("abcd"), list("xabd")) == 0.5
-    assert word_error_rate(list("ab"), []) == 1
 
 
 def test_human_speech_is_understood(tmp_path: Path) -> None:

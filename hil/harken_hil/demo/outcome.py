@@ -35,8 +35,12 @@ __all__ = [
     "Wake",
     "judge",
     "measure_turn",
+    "word_error_rate",
+    "words",
 ]
 
+# A small model may take "a" for "the"; what was meant is still clear.
+_UNDERSTOOD = 0.2
 # The device stamps a press with the last block it has heard, a little behind the room.
 _BEHIND = RATE // 25
 # An answer that goes on for so long after the device has heard its name was not interrupted.
@@ -254,7 +258,9 @@ def _barge_in(second: Asked, turns: tuple[TurnOutcome, ...]) -> BargeIn | None:
     wake, last = turns[1].wake, turns[0].heard_last
     if wake is None or last is None or last < second.called:
         return None
-    return BargeIn(RoomClock().ms(second.called, last), RoomClock().ms(wake.sample, last))
+    # It may have paused between two words when the device noticed.
+    after = max(0.0, RoomClock().ms(wake.sample, last))
+    return BargeIn(RoomClock().ms(second.called, last), after)
 
 
 def _checks(
@@ -274,14 +280,25 @@ def _heard(turn: TurnOutcome) -> Check:
         return Check("Heard", False, "the device did not notice that it was called")
     if not turn.said:
         return Check("Heard", bool(turn.heard), turn.heard or "no words were understood")
-    same = words(turn.said) == words(turn.heard)
-    return Check("Heard", same, "word for word" if same else f"as “{turn.heard}”")
+    wrong = word_error_rate(words(turn.said), words(turn.heard))
+    detail = "word for word" if not wrong else f"as “{turn.heard}”"
+    return Check("Heard", wrong <= _UNDERSTOOD, detail)
 
 
 def words(text: str) -> list[str]:
     """A text's words, without case and punctuation."""
     kept = "".join(c if c.isalnum() or c.isspace() else " " for c in text.casefold())
     return kept.split()
+
+
+def word_error_rate(said: Sequence[str], heard: Sequence[str]) -> float:
+    """Words replaced, added and left out over the words said (V. I. Levenshtein, 1966)."""
+    row = list(range(len(heard) + 1))
+    for i, word in enumerate(said, 1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(heard, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
+    return row[-1] / max(1, len(said))
 
 
 def _answered(turn: TurnOutcome, expected: str) -> Check:
