@@ -12,14 +12,15 @@ from time import ticks_diff, ticks_ms
 
 from micropython import const
 
-from harken_device import protocol, tools, watchdog
-from harken_device.errors import ConfigError, printable
+from harken_device import protocol, watchdog
+from harken_device.controls import Controls
+from harken_device.errors import printable
+from harken_device.lights import Lights
 from harken_device.net.link import Link
 from harken_device.net.stream import deadline_in, left
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
-    from typing import Any
 
     from board_face import Board
 
@@ -48,13 +49,8 @@ _THINKING_MS = const(30_000)
 _SILENT_ANSWER_MS = const(30_000)  # speaking, and the gateway sends nothing
 _DRAIN_MS = const(3000)  # beyond what is buffered
 _REPORT_MS = const(200)
-_ERROR_SHOWN_MS = const(2000)
 _CONTROL_MS = const(10)
 _AUDIO_MS = const(1)
-
-# Red, green, blue by state; idle shows the colour that the owner chose.
-_COLOURS = ((0, 0, 0), (40, 0, 60), (0, 80, 0), (70, 50, 0), (0, 40, 90), (60, 60, 60))
-_ERROR_COLOUR = (90, 0, 0)
 
 
 class App:
@@ -77,8 +73,9 @@ class App:
         self._engine = engine
         self._dog = watchdog.Watchdog(hal.watchdog.feed)
         self.link = Link(hal, config, self, self._dog)
-        self._tools = tools.Server(
-            tools.device_tools(self._status, self._set_volume, self._set_colour)
+        self._lights = Lights(hal.leds, config.colour("led"))
+        self._controls = Controls(
+            hal, config, engine, self._lights, lambda: (STATES[self.state], self.link.up)
         )
         self.state = IDLE
         self.refused_audio = 0
@@ -94,11 +91,6 @@ class App:
         self._draining = False  # the answer is complete, the loudspeaker is not done
         self._last_packet = 0  # sample counter at the last packet for the gateway
         self._button = False
-        self._error_until: int | None = None
-        self._unsaved = False
-        self._colour = config.colour("led")
-        self._shown: tuple[int, int, int] | None = None
-        engine.volume = config.number("volume")
 
     # ------------------------------------------------------------------ loops
 
@@ -108,7 +100,7 @@ class App:
         Raises:
             Exception: whatever ended one of the loops; the board should be reset.
         """
-        self._show()
+        self._lights.show(self.state)
         self._hal.mark("state", self._engine.now, STATES[self.state])
         audio = asyncio.create_task(self._audio())
         link = asyncio.create_task(self.link.run())
@@ -143,19 +135,17 @@ class App:
         if pressed and not self._button:
             self._on_button()
         self._button = pressed
-        now = ticks_ms()
-        if self._error_until is not None and ticks_diff(now, self._error_until) > 0:
-            self._error_until = None
-            self._show()
+        self._lights.look()
         if self.state == SPEAKING and self._reported:
-            self._report(now)
-        if self.state != IDLE and self.state != UPDATING and left(self._deadline) <= 0:
+            self._report()
+        if self.state == IDLE:
+            self._controls.save()
+        elif self.state != UPDATING and left(self._deadline) <= 0:
             self._too_late()
-        if self._unsaved and self.state == IDLE:
-            self._save()
         self._dog.check()
 
-    def _report(self, now: int) -> None:
+    def _report(self) -> None:
+        now = ticks_ms()
         if ticks_diff(now, self._report_at) >= _REPORT_MS:
             self._report_at = now
             engine = self._engine
@@ -253,7 +243,7 @@ class App:
         if state != self.state:
             self.state = state
             self._hal.mark("state", self._engine.now, STATES[state])
-            self._show()
+            self._lights.show(state)
 
     def _rest(self) -> None:
         """Back to idle, the conversation is over."""
@@ -271,9 +261,8 @@ class App:
             self._engine.answer_drop()
         if not self.link.up:
             self.link.uplink.clear()
-        self._error_until = deadline_in(_ERROR_SHOWN_MS)
+        self._lights.fail()
         self._rest()
-        self._show()
 
     def _too_late(self) -> None:
         """The state has outlived its deadline."""
@@ -287,17 +276,6 @@ class App:
             self._answer_over()
         else:
             self._fail("the answer stopped half-way")
-
-    def _show(self) -> None:
-        if self._error_until is not None:
-            colour = _ERROR_COLOUR
-        elif self.state == IDLE:
-            colour = self._colour
-        else:
-            colour = _COLOURS[self.state]
-        if colour != self._shown:
-            self._shown = colour
-            self._hal.leds.set(colour[0], colour[1], colour[2])
 
     # ------------------------------------------------------------------ answers
 
@@ -401,7 +379,7 @@ class App:
         elif kind == "stt":
             self._on_stt(message["text"])
         elif kind == "mcp":
-            reply = self._tools.answer(message["payload"])
+            reply = self._controls.server.answer(message["payload"])
             if reply is not None:
                 self.link.send(protocol.mcp(self.link.session_id, reply))
         elif kind == "alert":
@@ -431,42 +409,5 @@ class App:
     def _on_system(self, command: str) -> None:
         self._hal.log("gateway: system " + printable(command))
         if command == "reboot":
-            if self._unsaved:
-                self._save()
+            self._controls.save()
             self._hal.reset()
-
-    # ------------------------------------------------------------------ tools
-
-    def _status(self) -> "dict[str, Any]":
-        import gc
-
-        return {
-            "audio_speaker": {"volume": self._engine.volume},
-            "led": {"color": self._colour},
-            "network": {"type": "wifi", "connected": self.link.up},
-            "state": STATES[self.state],
-            "memory_free": gc.mem_free(),
-        }
-
-    def _set_volume(self, volume: int) -> None:
-        self._engine.volume = volume
-        self._hal.mark("volume", self._engine.now, volume)
-        self._keep("volume", volume)
-
-    def _set_colour(self, red: int, green: int, blue: int) -> None:
-        self._colour = (red, green, blue)
-        self._keep("led", [red, green, blue])
-        self._show()
-
-    def _keep(self, name: str, value: object) -> None:
-        try:
-            self._unsaved = self._config.set(name, value) or self._unsaved
-        except ConfigError as error:
-            self._hal.log("app: " + str(error))
-
-    def _save(self) -> None:
-        self._unsaved = False
-        try:
-            self._config.save()
-        except OSError as error:
-            self._hal.log("app: cannot save settings: %s" % error)

@@ -5,6 +5,7 @@ from micropython import RingIO, const
 LONGEST_PACKET = const(512)  # speech at 64 kbit/s and more
 
 _HELD_MS = const(2000)
+_SHORTEST_MS = const(20)  # packets, until the gateway has said which it wants
 _RECORD = const(6)  # u16 length, u32 timestamp
 _BYTES = const(6656)  # two seconds at 24 kbit/s
 _MOST_TEXTS = const(32)
@@ -26,7 +27,7 @@ class Uplink:
         self._ring = RingIO(_BYTES)
         self._record = bytearray(_RECORD)
         self._spill = bytearray(LONGEST_PACKET)
-        self._most = _HELD_MS // 60
+        self._most = _HELD_MS // _SHORTEST_MS
         self._put = 0  # packets ever put, modulo 2**28
         self._texts: list[tuple[int, str]] = []
         self.waiting = 0

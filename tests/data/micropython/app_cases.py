@@ -397,7 +397,7 @@ async def a_stock_server_that_starts_speaking_at_once():
 async def tools_change_the_device_and_are_kept():
     stage = Stage()
     saved = []
-    stage.app._config.save = lambda: saved.append(1)
+    stage.app._controls._config.save = lambda: saved.append(1)
     stage.connect()
     call = {"name": "self.audio_speaker.set_volume", "arguments": {"volume": 35}}
     payload = {"jsonrpc": "2.0", "id": 11, "method": "tools/call", "params": call}
