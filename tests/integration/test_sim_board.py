@@ -217,6 +217,13 @@ async def test_a_firmware_that_never_listens_is_an_error(cache: Path) -> None:
     assert gone(board.pid)
 
 
+async def test_a_firmware_that_only_resets_is_an_error(cache: Path) -> None:
+    flash = build_flash({}, [], main=BOARD + "print('again')\nhal.reset()", cache=cache)
+    with pytest.raises(RigError, match=r"never listened.*again"):
+        async with SimBoard(flash, Silence()):
+            pass
+
+
 async def test_no_mark_in_time_is_an_error(cache: Path) -> None:
     flash = build_flash({}, [], main=ECHO + "asyncio.run(run(lambda: None))", cache=cache)
     async with SimBoard(flash, Silence()) as board:

@@ -71,7 +71,7 @@ class Mic:
     def _filled(self, _: object) -> None:
         self._full = True
 
-    def poll(self, block: bytearray) -> bool:
+    def poll(self, block: "bytearray | memoryview") -> bool:
         """True where 160 samples were ready and are now in `block`. Allocates nothing."""
         if not self._full:
             return False

@@ -8,6 +8,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from board_face import Board as BoardFace
+
+    def _offers_everything(board: "Board") -> BoardFace:
+        return board
+
 
 class Slots:
     """The two application partitions."""

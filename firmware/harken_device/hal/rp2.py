@@ -6,6 +6,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from board_face import Board as BoardFace
+
+    def _offers_everything(board: "Board") -> BoardFace:
+        return board
+
 
 class Slots:
     """The port's images have one slot."""

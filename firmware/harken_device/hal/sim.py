@@ -16,6 +16,14 @@ from micropython import const
 from harken_device.hal.clock import Clock
 from harken_device.hal.identity import Identity
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from board_face import Board as BoardFace
+
+    def _offers_everything(board: "Board") -> BoardFace:
+        return board
+
+
 _MIC = const(0x01)
 _BUTTON = const(0x02)
 _WIFI = const(0x03)

@@ -41,6 +41,7 @@ _BOOT_DEADLINE_S = 15.0
 _QUIT_DEADLINE_S = 2.0
 _WATCHDOG_S = 8.0
 _EXIT_RESET = 3
+_MOST_BOOTS_IN_VAIN = 4
 _MOST_LINES = 10_000
 _MOST_MARKS = 10_000
 _LARGEST_FLASH = 16 * 1024 * 1024
@@ -221,8 +222,10 @@ class SimBoard:
 
     async def _live(self, rig: str, flash: Path) -> None:
         """Run the firmware, again after each reset, until it ends for another reason."""
+        in_vain = 0
         try:
-            while True:
+            while in_vain < _MOST_BOOTS_IN_VAIN:
+                boots = self.boots
                 process = DeviceProcess(rig, flash, self._mac, self._heap_kib, self._log)
                 self._process = process
                 try:
@@ -235,6 +238,8 @@ class SimBoard:
                     self._fail(f"the board ended with status {status}")
                     return
                 self._resetting = False
+                in_vain = 0 if self.boots > boots else in_vain + 1
+            self._fail(f"the firmware reset {in_vain} times and never listened")
         except RigError as error:
             self._fail(str(error))
 
