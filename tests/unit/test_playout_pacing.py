@@ -49,6 +49,15 @@ def test_a_stalled_device_is_not_sent_more() -> None:
     assert fill(pacer, 120.0) == 0
 
 
+def test_a_device_that_says_it_stopped_is_believed() -> None:
+    pacer = Pacer(300)
+    fill(pacer, 0.0)
+    pacer.report(137, 0, 0, 0.2, ended=True)
+    assert pacer.played_ms(0.25) == pacer.played_ms(9.0) == 137
+    pacer.sent(20, 1.0)
+    assert pacer.played_ms(1.25) == 320
+
+
 def test_a_device_cannot_pretend_to_play_faster_than_time() -> None:
     pacer = Pacer(300)
     fill(pacer, 0.0)

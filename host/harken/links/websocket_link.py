@@ -220,21 +220,31 @@ class WebSocketLink(picows.WSListener):
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         """A WebSocket frame: audio is taken here, everything else by a longer way."""
+        # This is the hot path: thousands of frames a second. Everything unusual leaves it early.
         try:
             deliver = self._deliver
-            self._unchecked += 1 + (frame.payload_size >> 10)
+            size = frame.payload_size
+            self._unchecked += 1 + (size >> 10)
             if (
                 deliver is None
                 or frame.msg_type is not _BINARY
                 or self._unchecked > _CHECK_EVERY
                 or self._version != 1
+                or not 0 < size <= binary.MAX_PACKET
                 or not frame.fin
                 or frame.rsv1
                 or self._parts is not None
             ):
                 self._frame(transport, frame)
                 return
-            self._take_audio(deliver, frame.get_payload_as_bytes(), 0, time.monotonic())
+            batcher = self._batcher
+            if not batcher.pending:
+                batcher.first()
+            batcher.pending += 1
+            self._counters.frames_up += 1
+            sequence = self._sequence
+            self._sequence = sequence + 1
+            deliver(AudioFrame(frame.get_payload_as_bytes(), sequence, 0, time.monotonic()))
         except Exception:
             _LOG.exception("a message of %s could not be handled", self._identity)
             self.cut("internal error", WSCloseCode.INTERNAL_ERROR)
@@ -316,16 +326,6 @@ class WebSocketLink(picows.WSListener):
         except ProtocolError as error:
             self._refusals.refuse(error, now)
             return
-        self._take_audio(self._deliver, payload.data, payload.timestamp_ms, now)
-
-    def _take_audio(
-        self, deliver: Callable[[AudioFrame], None], packet: bytes, timestamp_ms: int, now: float
-    ) -> None:
-        if not 0 < len(packet) <= binary.MAX_PACKET:
-            self._refusals.refuse(
-                MalformedError(f"a frame of {len(packet)} bytes cannot be Opus"), now
-            )
-            return
         batcher = self._batcher
         if not batcher.pending:
             batcher.first()
@@ -333,7 +333,7 @@ class WebSocketLink(picows.WSListener):
         self._counters.frames_up += 1
         sequence = self._sequence
         self._sequence = sequence + 1
-        deliver(AudioFrame(packet, sequence, timestamp_ms, now))
+        self._deliver(AudioFrame(payload.data, sequence, payload.timestamp_ms, now))
 
     def _text(self, text: bytes, now: float) -> None:
         try:

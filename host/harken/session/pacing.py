@@ -54,23 +54,28 @@ class Pacer:
         self._base_ms = 0.0
         self._base_at = 0.0
         self._reported = False
+        self._silent = False
         self._late = 0
 
     def sent(self, ms: float, now: float) -> None:
         """`ms` of audio were sent at `now`, in seconds."""
         if self._started_at is None:
             self._started_at = self._base_at = now
-        elif not self._reported:
+        elif self._silent or not self._reported:
             # A device that ran dry waits: its clock goes on with this packet.
             self._base_ms, self._base_at = self.played_ms(now), now
+            self._silent = False
         self._sent_ms += ms
 
-    def report(self, played_ms: int, buffered_ms: int, late: int, now: float) -> None:
-        """The device said what it has played and what it still holds."""
+    def report(
+        self, played_ms: int, buffered_ms: int, late: int, now: float, *, ended: bool = False
+    ) -> None:
+        """The device said what it has played and what it still holds; `ended`: it plays no more."""
         if self._started_at is None:
             return
         fastest = (now - self._started_at) * 1000 * _SKEW + _GRACE_MS
         self._reported = True
+        self._silent = ended
         self._base_ms = min(float(played_ms), self._sent_ms, fastest)
         self._base_at = now
         starved = buffered_ms == 0 and 0 < played_ms < self._sent_ms
@@ -85,7 +90,7 @@ class Pacer:
             return 0.0
         since = now - self._base_at
         if self._reported:
-            since = min(since, _REPORT_GAP_S)
+            since = 0.0 if self._silent else min(since, _REPORT_GAP_S)
         return min(self._sent_ms, self._base_ms + since * 1000)
 
     def room_ms(self, now: float) -> float:

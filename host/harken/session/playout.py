@@ -135,7 +135,9 @@ class Playout:
 
     def report(self, report: Report) -> None:
         """The device said what it has played."""
-        self._pacer.report(report.played_ms, report.buffered_ms, report.late, self._clock())
+        self._pacer.report(
+            report.played_ms, report.buffered_ms, report.late, self._clock(), ended=report.ended
+        )
 
     async def room(self) -> None:
         """Wait until less than a minute of audio waits."""
