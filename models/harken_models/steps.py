@@ -22,6 +22,9 @@ __all__ = ["BUILDERS", "PROBABILITY_SCALE", "Step", "composed", "copy", "one_sca
 PROBABILITY_SCALE = 1 / 256
 _PADDING_SAME = 0
 _NONE, _RELU, _RELU_N1_TO_1, _RELU6 = range(4)
+# Far beyond what training gives, and far from where float32 and the factors' shifts end.
+_SCALES = (2.0**-40, 2.0**20)
+_MOST_FACTOR = 2.0**30
 _RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
 
 
@@ -172,6 +175,8 @@ def _requantise(
         (scale_in * scale if per_channel else float32(scale_in * scale)) / scale_out
         for scale in (scales * outputs)[:outputs]
     ]
+    if not all(0 <= factor < _MOST_FACTOR for factor in factors):
+        raise refused(f"{operator.name} with scales that no training gives")
     multipliers = [multiplier_of(factor) for factor in factors]
     operation.outputs = outputs
     operation.zero_point = zero_out
@@ -216,6 +221,8 @@ def _quantize(graph: Graph, layout: Layout, operator: Operator) -> Step:
     if source.kind != "int8" or target.kind not in _RANGES:
         raise refused(f"QUANTIZE from {source.kind} to {target.kind}")
     (scale_in, zero_in), (scale_out, zero_out) = one_scale(source), one_scale(target)
+    if scale_in / scale_out >= _MOST_FACTOR:
+        raise refused("QUANTIZE between scales that no training gives")
     bounds = _RANGES[target.kind]
     table = requantize_table(scale_in / scale_out, zero_in, zero_out, *bounds)
     return _table(layout, operator, table)
@@ -245,8 +252,12 @@ def one_scale(tensor: Tensor) -> tuple[float, int]:
         ModelFormatError: it has not.
     """
     found = tensor.quantization
-    if len(found.scales) != 1 or len(found.zero_points) != 1 or not found.scales[0] > 0:
-        raise refused(f"tensor {tensor.name[-60:]!r} is not quantised with one scale")
+    single = len(found.scales) == len(found.zero_points) == 1
+    if not single or not _SCALES[0] <= found.scales[0] <= _SCALES[1]:
+        raise refused(f"tensor {tensor.name[-60:]!r} is not quantised with one usable scale")
+    least, most = _RANGES.get(tensor.kind, (0, 0))
+    if not least <= found.zero_points[0] <= most:
+        raise refused(f"tensor {tensor.name[-60:]!r} is {tensor.kind}, its zero point is not")
     return found.scales[0], found.zero_points[0]
 
 

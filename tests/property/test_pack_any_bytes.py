@@ -88,7 +88,8 @@ def test_a_cut_off_model_is_refused(kept: int) -> None:
         Wake(packed()[: kept % len(packed())])
 
 
-@given(st.integers(-(1 << 30), 1 << 30), st.floats(1e-9, 1.0))
+# Larger values would wrap around where the factor is near 1, as they do in the reference.
+@given(st.integers(-(1 << 29), 1 << 29), st.floats(1e-9, 1.0))
 def test_scaling_is_a_product_to_the_nearest(value: int, factor: float) -> None:
     multiplier, shift = multiplier_of(factor)
     # Two roundings, each to the nearest: less than one from the exact product.

@@ -19,6 +19,7 @@ from .tflite_editor import EditableModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
     from .conftest import Samples, TensorFlowLiteMicro
 
 pytestmark = pytest.mark.integration
