@@ -310,6 +310,8 @@ class Gateway:
         stages = {stage: ms / 1000 for stage, ms in record.stages.items() if stage != "speech_end"}
         self._metrics.turn(outcome, stages)
         # What was said belongs into the turn log alone, and only where somebody asked for that.
-        _LOG.info("turn %d %s, heard after %s ms", record.number, outcome, record.heard_ms)
+        answered = record.stages.get("heard_first", record.stages.get("downlink_first"))
+        with bound(device=record.device, session=record.session, turn=str(record.number)):
+            _LOG.info("turn %s%s", outcome, "" if answered is None else f" after {answered:.0f} ms")
         if self._turns is not None:
             self._turns.write(msgspec.json.encode(record))
