@@ -27,7 +27,7 @@ SETTINGS: "dict[str, tuple[object, object]]" = {
     "websocket_token": ("", 1024),
     "websocket_version": (1, (1, 3)),
     "connection": ("kept", ("kept", "per_conversation")),
-    "tls_ca": ("", 64),  # a file in flash, DER or PEM
+    "tls_ca": ("", 128),  # a file in flash, DER or PEM
     "tls_verify": (True, None),
     "language": ("en-US", 16),
     # How a conversation goes.
