@@ -10,7 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-__all__ = ["HEADER_SIZE", "Kind", "Operation", "Packed", "Region", "encode"]
+__all__ = ["HEADER_SIZE", "MAX_ARENA", "Kind", "Operation", "Packed", "Region", "encode"]
 
 _MAGIC = 0x314D4B48
 _VERSION = 1
@@ -19,6 +19,8 @@ _AFTER_CRC = 16
 _OPERATION = struct.Struct("<BbbbIIHHHHHHHHII")
 _REGION = struct.Struct("<IIi")
 HEADER_SIZE = _HEADER.size
+MAX_ARENA = 1 << 20
+"""More state than this the engine does not take."""
 
 
 class Kind:

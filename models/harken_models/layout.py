@@ -94,6 +94,8 @@ class Layout:
             if not parent.dense:
                 raise refused("it reshapes a tensor that does not lie in one piece")
             return View(parent.root, parent.offset, rows, columns, columns)
+        if link.row + rows > parent.rows or link.column + columns > parent.columns:
+            raise refused("a part of a tensor is larger than the tensor")
         offset = parent.offset + link.row * parent.stride + link.column
         return View(parent.root, offset, rows, columns, parent.stride)
 

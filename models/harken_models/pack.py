@@ -57,7 +57,7 @@ def pack(model: bytes) -> bytes:
     read = tflite.read(model)
     try:
         return hkm.encode(_Packing(read).packed())
-    except (ValueError, IndexError, KeyError, RecursionError) as error:
+    except (ValueError, LookupError, ArithmeticError, RecursionError) as error:
         raise refused(f"its operators do not fit together ({error})") from error
     except struct.error as error:
         raise refused(f"a layer is too large for the packed format ({error})") from error
@@ -126,6 +126,8 @@ class _Packing:
                 raise refused(f"it uses {operator.name}, which the engine does not have")
         output = self._finish_output()
         offsets, arena = place(self._lifetimes(output))
+        if arena > hkm.MAX_ARENA:
+            raise refused(f"it needs {arena} bytes of state, more than {hkm.MAX_ARENA}")
         for step in self._steps:
             step.operation.input = _address(step.source, offsets)
             step.operation.output = _address(step.target, offsets)
