@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 
 from harken.agents.agent import AgentConfig
-from harken.agents.shared import SharedAgents
+from harken.agents.shared import AgentSource, SharedAgents
 from harken.config.check import check_server, is_loopback
 from harken.errors import AgentError, AuthError, ConfigError, HarkenError, StartError
 from harken.fleet.registry import Registry, default_file
@@ -33,12 +33,11 @@ from harken.web.guard import bearer, token_among
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from harken.agents.shared import AgentSource
     from harken.config import ServerSettings, Settings
     from harken.links.link import Link
     from harken.session.timeline import TurnRecord
 
-__all__ = ["Addresses", "Gateway"]
+__all__ = ["Addresses", "AgentSource", "Gateway"]
 
 _LOG = logging.getLogger(__name__)
 _DRAIN_S: Final = 2.0

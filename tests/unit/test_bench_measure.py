@@ -67,7 +67,7 @@ def broken() -> float:
 
 
 def test_a_floor_that_raises_has_failed_and_ours_that_raises_is_an_error() -> None:
-    with pytest.raises(RigError, match="15 of 15 rounds"):
+    with pytest.raises(RigError, match="30 of 30 rounds"):
         interleave(ours=lambda: 1.0, floor=broken)
     with pytest.raises(RigError, match="no"):
         interleave(ours=broken, floor=lambda: 1.0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BenchOptions", "BenchResult", "Figure", "Goal", "Samples", "figure", "interleave"]
 
 MIN_ROUNDS: Final = 5
-_ATTEMPTS_PER_ROUND: Final = 3
+_ATTEMPTS_PER_ROUND: Final = 6
 
 Side = Literal["ours", "rival", "floor"]
 
@@ -159,7 +159,7 @@ def interleave(
         rounds: good rounds wanted.
 
     Raises:
-        RigError: after three times as many rounds there are still not enough good ones.
+        RigError: after six times as many rounds there are still not enough good ones.
     """
     sides: dict[Side, Callable[[], float]] = {"ours": ours}
     if rival is not None:

@@ -23,8 +23,9 @@ __all__ = ["run"]
 
 _HARKEN: Final = (sys.executable, "-m", "harken.cli")
 _DEADLINE_S: Final = 30.0
-_MOST_FOR_BARE_PYTHON_MS: Final = 150.0
-"""A machine that needs longer to start Python alone is too busy to measure on."""
+_CALIBRATION_RUNS: Final = 10
+_BUSY: Final = 1.5
+"""A round in which bare Python takes so many times its best says more of the machine than of us."""
 
 
 def run(options: BenchOptions) -> BenchResult:
@@ -70,10 +71,11 @@ def run(options: BenchOptions) -> BenchResult:
 
 def _against_bare(ours: Callable[[], float], bare: Callable[[], float], rounds: int) -> Samples:
     ours()  # once to warm the disk cache and write the bytecode
+    best = min(bare() for _ in range(_CALIBRATION_RUNS))
     return interleave(
         ours=ours,
         floor=bare,
-        floor_holds=lambda ms: ms <= _MOST_FOR_BARE_PYTHON_MS,
+        floor_holds=lambda ms: ms <= _BUSY * best,
         rounds=rounds,
     )
 
