@@ -22,7 +22,7 @@ from harken.links.link import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator
     from contextlib import AbstractAsyncContextManager
 
     from harken.links.link import Downlink, Link, Uplink
@@ -165,7 +165,7 @@ async def _ends_when_the_peer_vanishes(link: Link, peer: Peer) -> None:
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
+def _refused() -> Generator[None]:
     try:
         yield
     except LinkClosedError:

@@ -1,8 +1,9 @@
-"""What keeps one hostile device from moving the others: a token bucket and a quiet log."""
+"""What keeps one hostile device from moving the others: limits, a token bucket, a quiet log."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harken.errors import printable
@@ -11,10 +12,37 @@ if TYPE_CHECKING:
     from harken.errors import ProtocolError
     from harken.links.link import LinkCounters
 
-__all__ = ["RefusalLog", "TokenBucket"]
+__all__ = ["Limits", "RefusalLog", "TokenBucket"]
 
 _LOG = logging.getLogger(__name__)
 _LOG_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one device may do at a WebSocket door.
+
+    Attributes:
+        links: connections open at once.
+        handshake_s: to finish TLS and the HTTP upgrade.
+        hello_s: then to say hello.
+        ping_s: between pings, and for each to be answered.
+        unread_s: how long a device may leave what it was sent unread.
+        message_bytes: the longest message.
+        unread_bytes: what may wait for a device that does not read.
+        messages_a_second, message_burst: what it may send; a message counts once and once more
+            for each kilobyte.
+    """
+
+    links: int = 4_096
+    handshake_s: float = 10.0
+    hello_s: float = 10.0
+    ping_s: float = 5.0
+    unread_s: float = 10.0
+    message_bytes: int = 65_536
+    unread_bytes: int = 65_536
+    messages_a_second: float = 400.0
+    message_burst: float = 1_000.0
 
 
 class TokenBucket:

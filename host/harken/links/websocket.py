@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 import picows
 
 from harken.errors import AuthError, StartError, printable
-from harken.links.batching import WakeBatcher
-from harken.links.websocket_link import Limits, WebSocketLink
+from harken.links.limits import Limits
+from harken.links.websocket_link import WebSocketLink
 from harken.links.xiaozhi import header_values
 
 if TYPE_CHECKING:
@@ -89,7 +89,6 @@ class WebSocketDoor:
             StartError: the address or port cannot be had.
         """
         limits = self._limits
-        self._batcher = WakeBatcher(asyncio.get_running_loop())
         tls_wait: dict[str, Any] = (
             {"ssl_handshake_timeout": limits.handshake_s} if self._ssl else {}
         )
@@ -160,7 +159,6 @@ class WebSocketDoor:
             session_id=secrets.token_hex(16),
             header_version=headers.get("protocol-version", ""),
             limits=self._limits,
-            batcher=self._batcher,
             wake_words=self._wake_words,
             on_hello=self._serve,
             on_gone=self._forget,

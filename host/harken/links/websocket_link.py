@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import picows
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
 
     from picows.picows import WSCloseHandshake
 
-    from harken.links.batching import WakeBatcher
+    from harken.links.limits import Limits
     from harken.links.link import Downlink, Receiver, Uplink
     from harken.links.xiaozhi import Agreement
 
-__all__ = ["Limits", "WebSocketLink"]
+__all__ = ["WebSocketLink"]
 
 _LOG = logging.getLogger(__name__)
 _TEXT, _BINARY, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE
@@ -36,33 +35,6 @@ _CONTINUATION = WSMsgType.CONTINUATION
 _CHECK_EVERY = 32
 _CLOSE_WAIT_S = 1.0
 _MAX_REASON = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one device may do at a WebSocket door.
-
-    Attributes:
-        links: connections open at once.
-        handshake_s: to finish TLS and the HTTP upgrade.
-        hello_s: then to say hello.
-        ping_s: between pings, and for each to be answered.
-        unread_s: how long a device may leave what it was sent unread.
-        message_bytes: the longest message.
-        unread_bytes: what may wait for a device that does not read.
-        messages_a_second, message_burst: what it may send; a message counts once and once more
-            for each kilobyte.
-    """
-
-    links: int = 4_096
-    handshake_s: float = 10.0
-    hello_s: float = 10.0
-    ping_s: float = 5.0
-    unread_s: float = 10.0
-    message_bytes: int = 65_536
-    unread_bytes: int = 65_536
-    messages_a_second: float = 400.0
-    message_burst: float = 1_000.0
 
 
 class WebSocketLink(picows.WSListener):
@@ -73,11 +45,39 @@ class WebSocketLink(picows.WSListener):
         session_id: names the session to the device.
         header_version: `Protocol-Version` of the handshake.
         limits: what the device may do.
-        batcher: shared by the links of a loop.
         wake_words: see `uplink_event`.
         on_hello: called once when the device has said hello and was answered.
         on_gone: called once when the connection is over.
     """
+
+    # Thousands of links are read in turn: slots keep each one's state close together.
+    __slots__ = (
+        "_agreement",
+        "_bucket",
+        "_counters",
+        "_deliver",
+        "_ended",
+        "_header_version",
+        "_identity",
+        "_inbox",
+        "_limits",
+        "_loop",
+        "_on_gone",
+        "_on_hello",
+        "_outlet",
+        "_parts",
+        "_parts_kind",
+        "_reason",
+        "_refusals",
+        "_sequence",
+        "_session_id",
+        "_timer",
+        "_transport",
+        "_unchecked",
+        "_unread",
+        "_version",
+        "_wake_words",
+    )
 
     def __init__(
         self,
@@ -86,7 +86,6 @@ class WebSocketLink(picows.WSListener):
         session_id: str,
         header_version: str,
         limits: Limits,
-        batcher: WakeBatcher,
         wake_words: Collection[str] | None,
         on_hello: Callable[[WebSocketLink], None],
         on_gone: Callable[[WebSocketLink], None],
@@ -95,7 +94,6 @@ class WebSocketLink(picows.WSListener):
         self._session_id = session_id
         self._header_version = header_version
         self._limits = limits
-        self._batcher = batcher
         self._wake_words = wake_words
         self._on_hello = on_hello
         self._on_gone = on_gone
@@ -237,10 +235,6 @@ class WebSocketLink(picows.WSListener):
             ):
                 self._frame(transport, frame)
                 return
-            batcher = self._batcher
-            if not batcher.pending:
-                batcher.first()
-            batcher.pending += 1
             self._counters.frames_up += 1
             sequence = self._sequence
             self._sequence = sequence + 1
@@ -326,10 +320,6 @@ class WebSocketLink(picows.WSListener):
         except ProtocolError as error:
             self._refusals.refuse(error, now)
             return
-        batcher = self._batcher
-        if not batcher.pending:
-            batcher.first()
-        batcher.pending += 1
         self._counters.frames_up += 1
         sequence = self._sequence
         self._sequence = sequence + 1
