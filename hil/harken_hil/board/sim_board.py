@@ -15,15 +15,16 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from harken.errors import MalformedError, RigError, printable
 from harken_hil.board.link import DeviceLink
+from harken_hil.board.marks import Led, Mark
 from harken_hil.board.process import DeviceProcess
+from harken_hil.board.sound import RATE, MicSource, Silence
 from harken_hil.board.wire import BLOCK, Kind, Message
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK", "RATE", "Led", "Mark", "MicSource", "Silence", "SimBoard"]
 
-RATE = 16_000
 _BLOCK_S = BLOCK / RATE
 _SLIP_FROM_S = _BLOCK_S / 2
 _BOOT_DEADLINE_S = 15.0
@@ -45,54 +45,6 @@ _MOST_BOOTS_IN_VAIN = 4
 _MOST_LINES = 10_000
 _MOST_MARKS = 10_000
 _LARGEST_FLASH = 16 * 1024 * 1024
-
-
-class MicSource(Protocol):
-    """The room, as the board's microphone hears it."""
-
-    def block(self, n: int, played: NDArray[np.int16]) -> NDArray[np.int16]:
-        """What is heard in block `n`, counted from power-on.
-
-        Args:
-            n: counts up by one.
-            played: int16 [160], what the loudspeaker plays in this same block.
-
-        Returns:
-            int16 [160], 16 kHz.
-        """
-        ...
-
-
-class Silence:
-    """A room in which nothing is heard."""
-
-    def block(self, n: int, played: NDArray[np.int16]) -> NDArray[np.int16]:
-        """160 zeros."""
-        del n, played
-        return np.zeros(BLOCK, np.int16)
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A stage that the device stamped.
-
-    Attributes:
-        name: e.g. "state" or "wake".
-        sample: since power-on, 16 kHz.
-        value: what belongs to it; None where nothing does.
-    """
-
-    name: str
-    sample: int
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Led:
-    """The colour that the device set, and when (samples since power-on)."""
-
-    sample: int
-    rgb: tuple[int, int, int]
 
 
 class SimBoard:
@@ -306,7 +258,8 @@ class SimBoard:
             self._log(printable(message.payload.decode("utf-8", "replace"), 1000))
         elif message.kind is Kind.LED and len(message.payload) == 3:
             red, green, blue = message.payload
-            self.leds.append(Led(self.now, (red, green, blue)))
+            if len(self.leds) < _MOST_MARKS:
+                self.leds.append(Led(self.now, (red, green, blue)))
         elif message.kind is Kind.MARK:
             self._mark(link, message.json())
         elif message.kind is Kind.HELLO:
