@@ -158,6 +158,25 @@ def test_the_timeline_counts_from_the_true_end_of_speech(tmp_path: Path) -> None
     assert timeline["heard_first"] == 1000.0, "the loudspeaker's word, not the device's"
 
 
+def test_the_gateways_stages_are_joined_by_what_went_up_and_what_came_down(tmp_path: Path) -> None:
+    """A room that stands still puts the gateway's idea of the device's clock wrong."""
+    played = scene(tmp_path)
+    played.board.slips = [(int(0.5 * SECOND), 0.4), (int(2.65 * SECOND), 0.02)]
+    played.board.marks += [
+        Mark("listen", int(2.6 * SECOND), "stop"),
+        Mark("stt", int(2.7 * SECOND), "Tell me about the capital of France."),
+    ]
+    # 400 ms late in the gateway's count: its clocks were joined before the room stood still.
+    late = {name: at + 400 for name, at in record(1).stages.items() if name != "speech_end"}
+    played.records[0] = record(1, stages={**late, "device_endpoint": 500.0, "speech_end": 0.0})
+    timeline = judge(played).turns[0].timeline_ms
+    assert timeline["device_endpoint"] == 600.0
+    # Up at 600, down at 720 of which 20 the room stood still; 95 ms of that was the transcript's.
+    assert timeline["endpoint"] == pytest.approx(612.5)
+    assert timeline["stt_final"] == pytest.approx(612.5 + 95)
+    assert timeline["tts_first"] - timeline["stt_final"] == pytest.approx(250)
+
+
 def test_stages_follow_each_other_without_gaps(tmp_path: Path) -> None:
     steps = stages(judge(scene(tmp_path)).turns[0])
     assert steps[0].start_ms == 0

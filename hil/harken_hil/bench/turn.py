@@ -2,9 +2,9 @@
 
 Ours is measured in the room: from the talker's last sample at the microphone to the loudspeaker's
 first that is not silence, the whole way through device, link, gateway and agent. The floor is the
-same agent in this process, given the same audio in real time and told at once that the turn is
-over: what is above it is the price of a device that has to hear by itself that speech has ended,
-and of the way there and back.
+same agent alone, given the same audio in real time and told at once that the turn is over: what
+is above it is the price of a device that has to hear by itself that speech has ended, and of the
+way there and back.
 """
 
 from __future__ import annotations
@@ -19,28 +19,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from harken.agents import factory
-from harken.agents.agent import (
-    AgentConfig,
-    AgentFailed,
-    AnswerAudio,
-    AnswerCancelled,
-    AnswerDone,
-)
-from harken.config import load
-from harken.errors import AgentError, RigError
+from harken.errors import RigError
+from harken_hil.bench.agent_alone import AgentAlone
 from harken_hil.bench.measure import BenchResult, Figure, Goal, Samples, figure
 from harken_hil.demo.live import Live
-from harken_hil.demo.outcome import TurnOutcome, measure_turn, words
+from harken_hil.demo.measure import TurnOutcome, measure_turn
+from harken_hil.demo.outcome import words
 from harken_hil.demo.run import device_and_gateway
 from harken_hil.demo.script import WAKE_WORDS, Script
 from harken_hil.demo.story import stages
-from harken_hil.speech import RATE, PiperVoice
-from harken_hil.world import SILENCE_PEAK
+from harken_hil.speech import PiperVoice
 from harken_models import store
 
 if TYPE_CHECKING:
-    from harken.agents.agent import Agent, AgentEvent
     from harken_hil.bench.measure import BenchOptions
     from harken_hil.demo.scene import Scene
     from harken_hil.speech import Clip
@@ -49,7 +40,6 @@ __all__ = ["run"]
 
 _P50_MS, _P95_MS = 800.0, 1200.0
 _WAKE = "okay_nabu"
-_FRAME = RATE // 50
 _TURN_S = 60.0
 _ATTEMPTS_A_ROUND = 3
 # Another one each round, so that no answer is in anybody's cache.
@@ -92,24 +82,17 @@ def run(options: BenchOptions) -> BenchResult:
 
 async def _measure(word: Clip, questions: list[Clip], wanted: int, folder: Path) -> _Measured:
     script = Script("wake", _WAKE, word, questions[0], "", None)
-    agents = factory.build(load().settings.agent)
-    await agents.prepare()
-    try:
-        agent = agents.create()
-        await agent.start(AgentConfig(endpoint="client"))
-        try:
-            async with device_and_gateway(script, folder, Live(Console(quiet=True))) as scene:
-                await scene.board.wait_mark("link", "up", timeout=30)
-                # The first turn of either warms caches and counts for nothing.
-                await _one(scene, agent, questions[-1], ours_first=True)
-                return await _rounds(scene, agent, questions, wanted)
-        finally:
-            await agent.close()
-    finally:
-        await agents.close()
+    async with (
+        AgentAlone() as agent,
+        device_and_gateway(script, folder, Live(Console(quiet=True))) as scene,
+    ):
+        await scene.board.wait_mark("link", "up", timeout=30)
+        # The first turn of either warms caches and counts for nothing.
+        await _one(scene, agent, questions[-1], ours_first=True)
+        return await _rounds(scene, agent, questions, wanted)
 
 
-async def _rounds(scene: Scene, agent: Agent, questions: list[Clip], wanted: int) -> _Measured:
+async def _rounds(scene: Scene, agent: AgentAlone, questions: list[Clip], wanted: int) -> _Measured:
     rounds: list[_Round] = []
     attempts = 0
     while len(rounds) < wanted:
@@ -126,14 +109,14 @@ async def _rounds(scene: Scene, agent: Agent, questions: list[Clip], wanted: int
     return _Measured(rounds, attempts - wanted, round(scene.board.slipped_s * 1000, 1))
 
 
-async def _one(scene: Scene, agent: Agent, clip: Clip, *, ours_first: bool) -> _Round | None:
+async def _one(scene: Scene, agent: AgentAlone, clip: Clip, *, ours_first: bool) -> _Round | None:
     """A round; None where the floor failed."""
     floor: float | None = None
     if not ours_first:
-        floor = await _floor(agent, clip)
+        floor = await agent.answer_ms(clip)
     ours = await _ours(scene, clip)
     if ours_first:
-        floor = await _floor(agent, clip)
+        floor = await agent.answer_ms(clip)
     if floor is None or ours.voice_to_voice_ms is None:
         return None
     return _Round(ours, ours.voice_to_voice_ms, floor)
@@ -144,39 +127,6 @@ async def _ours(scene: Scene, clip: Clip) -> TurnOutcome:
     await scene.rest()
     record = await scene.gateway.turn(within_s=_TURN_S)
     return measure_turn(asked, record, scene.board, scene.board.now)
-
-
-async def _floor(agent: Agent, clip: Clip) -> float | None:
-    """From the last sample of speech to the first audible one of the answer, in ms."""
-    loop = asyncio.get_running_loop()
-    due = loop.time()
-    for at in range(0, clip.end, _FRAME):
-        agent.feed(clip.samples[at : min(at + _FRAME, clip.end)].tobytes())
-        due += _FRAME / RATE
-        await asyncio.sleep(due - loop.time())
-    spoken = loop.time()
-    agent.commit()
-    first: float | None = None
-    try:
-        async with asyncio.timeout(_TURN_S):
-            async for event in agent.events():
-                if first is None:
-                    first = _audible_at(event)
-                if isinstance(event, AnswerDone | AnswerCancelled | AgentFailed):
-                    break
-    except (TimeoutError, AgentError):
-        return None
-    return (first - spoken) * 1000 if first is not None else None
-
-
-def _audible_at(event: AgentEvent) -> float | None:
-    """When the first sample of a piece that is not silence could be heard at the earliest."""
-    if not isinstance(event, AnswerAudio):
-        return None
-    loud = np.flatnonzero(
-        np.abs(np.frombuffer(event.pcm, np.int16).astype(np.int32)) >= SILENCE_PEAK
-    )
-    return event.at + int(loud[0]) / event.rate if len(loud) else None
 
 
 def _result(measured: _Measured) -> BenchResult:

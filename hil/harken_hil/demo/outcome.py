@@ -1,101 +1,33 @@
-"""What came of the demo, measured where the user's ears and mouth are.
-
-Speech ends where the talker's clip ends at the microphone, and an answer begins with the first
-sample out of the loudspeaker that is not silence: neither is taken from what the device or the
-gateway say of themselves.
-"""
+"""What came of the demo, held to its script."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from harken_hil.board.sim_board import RATE
 from harken_hil.demo.clock import RoomClock
+from harken_hil.demo.measure import TurnOutcome, measure_turn
 from harken_hil.demo.script import VOLUME
-from harken_hil.world import SILENCE_PEAK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from harken.session.timeline import TurnRecord
-    from harken_hil.board.sim_board import Mark
     from harken_hil.demo.scene import Asked, Scene
 
 __all__ = [
     "BargeIn",
     "Check",
     "Outcome",
-    "Recorded",
-    "TurnOutcome",
-    "Wake",
     "judge",
-    "measure_turn",
     "word_error_rate",
     "words",
 ]
 
 # A small model may take "a" for "the"; what was meant is still clear.
 _UNDERSTOOD = 0.2
-# The device stamps a press with the last block it has heard, a little behind the room.
-_BEHIND = RATE // 25
 # An answer that goes on for so long after the device has heard its name was not interrupted.
 _SILENT_WITHIN_MS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """How the device noticed that it was called.
-
-    Attributes:
-        word: of the wake model; empty for the button.
-        sample: when it noticed, by its own mark.
-        latency_ms: from the end of the spoken word, or from the press, to that.
-    """
-
-    word: str
-    sample: int
-    latency_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class TurnOutcome:
-    """One turn.
-
-    Attributes:
-        said: what was really said; empty where nobody knows.
-        heard: the transcript.
-        answer: what the agent wanted to say.
-        tools: the tools it called.
-        wake: how the device was called; None where it did not notice.
-        speech_end: device sample just after the talker's last.
-        heard_first, heard_last: first and last sample of the answer that is not silence; None
-            where nothing was heard.
-        timeline_ms: stage -> ms after `speech_end`.
-        voice_to_voice_ms: from `speech_end` to `heard_first`, with the time for which the room's
-            clock stood still.
-        interrupted: the user broke into the answer.
-        played_ms: how much of the answer the device has played, by its own word.
-        errors: what the gateway had to say of it.
-    """
-
-    said: str
-    heard: str
-    answer: str
-    tools: tuple[str, ...]
-    wake: Wake | None
-    speech_end: int
-    heard_first: int | None
-    heard_last: int | None
-    timeline_ms: dict[str, float]
-    voice_to_voice_ms: float | None
-    interrupted: bool
-    played_ms: int
-    errors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,23 +85,6 @@ class Outcome:
         }
 
 
-class Recorded(Protocol):
-    """What is left of a board after a run.
-
-    Attributes:
-        marks: what the device stamped.
-        slips: samples at which the room's clock stood still, and for how many seconds.
-    """
-
-    marks: list[Mark]
-    slips: list[tuple[int, float]]
-
-    @property
-    def speaker(self) -> NDArray[np.int16]:
-        """Everything the loudspeaker played: int16 [n], 16 kHz."""
-        ...
-
-
 def judge(scene: Scene) -> Outcome:
     """Measure a scene that has been played and hold it to its script."""
     records = [*scene.records, *(None for _ in scene.asked)]
@@ -180,77 +95,6 @@ def judge(scene: Scene) -> Outcome:
     )
     barge_in = _barge_in(scene.asked[1], turns) if len(turns) > 1 else None
     return Outcome(turns, barge_in, _checks(scene, turns, barge_in), _device(scene))
-
-
-def measure_turn(
-    asked: Asked, record: TurnRecord | None, board: Recorded, until: int
-) -> TurnOutcome:
-    """One turn as it was at the microphone and the loudspeaker.
-
-    Args:
-        asked: when and what.
-        record: the gateway's word on it, where there is any.
-        board: what it heard, played and marked.
-        until: device sample before which the answer lies.
-    """
-    end = asked.question.end
-    sounding = _loud(board.speaker, end, until)
-    first = int(sounding[0]) if len(sounding) else None
-    took = RoomClock(board.slips).ms(end, first) if first is not None else None
-    return TurnOutcome(
-        said=asked.question.text,
-        heard=record.transcript if record else "",
-        answer=record.answer if record else "",
-        tools=record.tools if record else (),
-        wake=_wake(asked, board.marks),
-        speech_end=end,
-        heard_first=first,
-        heard_last=int(sounding[-1]) if len(sounding) else None,
-        timeline_ms=_timeline(record, asked, board.marks, took),
-        voice_to_voice_ms=took,
-        interrupted=record.interrupted if record else False,
-        played_ms=record.played_ms if record else 0,
-        errors=record.errors if record else (),
-    )
-
-
-def _loud(speaker: NDArray[np.int16], start: int, end: int) -> NDArray[np.int64]:
-    """The samples in a range at which the loudspeaker is not silent."""
-    return np.flatnonzero(np.abs(speaker[start:end].astype(np.int32)) >= SILENCE_PEAK) + start
-
-
-def _wake(asked: Asked, marks: Sequence[Mark]) -> Wake | None:
-    name = "wake" if asked.word is not None else "button"
-    called = asked.word.end if asked.word is not None else asked.called
-    for mark in marks:
-        if mark.name == name and asked.called - _BEHIND <= mark.sample < asked.question.end:
-            word = str(mark.value) if asked.word is not None else ""
-            noticed = max(mark.sample, asked.called)
-            return Wake(word, noticed, RoomClock().ms(called, noticed))
-    return None
-
-
-def _timeline(
-    record: TurnRecord | None, asked: Asked, marks: Sequence[Mark], heard_ms: float | None
-) -> dict[str, float]:
-    """The gateway's stages, counted from the true end of speech instead of the device's guess."""
-    if record is None or not record.stages:
-        return {}
-    guess = _guessed_end(asked, marks)
-    shift = RoomClock().ms(asked.question.end, guess) if guess is not None else 0.0
-    stages = {name: round(at + shift, 1) for name, at in record.stages.items()}
-    stages["speech_end"] = 0.0
-    if heard_ms is not None:
-        stages["heard_first"] = heard_ms
-    return stages
-
-
-def _guessed_end(asked: Asked, marks: Sequence[Mark]) -> int | None:
-    """Where the device believes that speech ended: its first word on it after the question."""
-    return next(
-        (m.sample for m in marks if m.name == "speech_end" and m.sample > asked.question.onset),
-        None,
-    )
 
 
 def _barge_in(second: Asked, turns: tuple[TurnOutcome, ...]) -> BargeIn | None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from harken_hil.demo.outcome import Outcome, TurnOutcome
+    from harken_hil.demo.measure import TurnOutcome
+    from harken_hil.demo.outcome import Outcome
     from harken_hil.demo.scene import Scene
     from harken_hil.report.content import Kind
 
