@@ -433,6 +433,30 @@ async def test_a_boot_answer_that_does_not_help(
         await live(tmp_path, {"ota_url": ota}, f"log:{words}")
 
 
+async def test_a_gateway_that_stalls_everywhere_does_not_starve_the_watchdog(
+    tmp_path: Path,
+) -> None:
+    async def stall(request: web.Request) -> web.Response:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, bootstrap(stall) as ota:
+        lines = await live(
+            tmp_path,
+            {"ota_url": ota, "websocket_url": url},
+            # Every wait is a twentieth, and so is the patience of the watchdog.
+            *("hurry:500", "patience:750", "log:using the last known", "log:other side stalls"),
+            "pass:1500",
+        )
+    assert "starved 0" in lines
+
+
 async def test_a_chunked_boot_answer(tmp_path: Path) -> None:
     sim = SimGateway()
     async with gateway(sim) as url:

@@ -5,7 +5,7 @@ from time import ticks_diff, ticks_ms
 
 from micropython import const
 
-from harken_device import protocol, watchdog
+from harken_device import __version__, protocol, watchdog
 from harken_device.errors import DeviceError, NetError, ProtocolError, WebSocketError, printable
 from harken_device.net import bootstrap
 from harken_device.net.backoff import Backoff
@@ -208,8 +208,12 @@ class Link:
             if not config.text("websocket_url"):
                 raise
             self._hal.log("link: " + printable(str(error)) + "; using the last known address")
+            self._dog.beat(watchdog.NETWORK)
             return
         self._told = True
+        self._dog.beat(watchdog.NETWORK)
+        if answer.firmware not in ("", __version__):
+            self._hal.log("link: firmware " + printable(answer.firmware) + " is offered")
         if answer.unix_ms:
             self._hal.clock.set(answer.unix_ms)
         if answer.activation:
@@ -245,6 +249,7 @@ class Link:
             headers.append(("Authorization", token if " " in token else "Bearer " + token))
         socket = self._socket = WebSocket()
         await socket.open(url, headers, self._trust, deadline_in(_CONNECT_MS))
+        self._dog.beat(watchdog.NETWORK)
         socket.send_text(protocol.hello(version, self._listener.now()))
         hello = await self._greeting(socket, deadline_in(_HELLO_MS))
         self.session_id = hello.session_id

@@ -6,6 +6,7 @@ flood:COUNT     packets without pause      state:NAME       wait for a state
 answer:COUNT    wait for so many packets of the answer, then let it drain
 log:WORDS       wait for a line of the log clock:FACTOR     the link's clock runs faster
 hurry:MS        no wait of the link is longer              pass:MS  let time pass
+patience:MS     of the watchdog
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import sys
 
 from sim_parts import DRAINED, HEARD, HOP, SPEECH, SPEECH_END, WAKE, SimEngine, SimHal, play, until
 
+from harken_device import watchdog
 from harken_device.app import STATES, App
 from harken_device.config import Config
 from harken_device.net import bootstrap, link
@@ -26,6 +28,22 @@ def turn_clock(factor):
 def hurry(longest_ms):
     real = link.deadline_in
     link.deadline_in = bootstrap.deadline_in = lambda ms: real(min(ms, longest_ms))
+
+
+def watch(patience_ms):
+    """The watchdog is as impatient as this, and counts when it is not fed."""
+    watchdog._LONGEST_STILL_MS = (patience_ms, patience_ms)
+    check = watchdog.Watchdog.check
+
+    def counted(dog):
+        if watchdog.Watchdog.stuck(dog) == watchdog.NETWORK:
+            starved.append(1)
+        return check(dog)
+
+    watchdog.Watchdog.check = counted
+
+
+starved = []
 
 
 class Life:
@@ -83,15 +101,18 @@ async def main(path, steps):
             turn_clock(int(one[6:]))
         elif one.startswith("hurry:"):
             hurry(int(one[6:]))
+        elif one.startswith("patience:"):
+            watch(int(one[9:]))
     life = Life(path)
     running = asyncio.create_task(life.app.run())
     for one in steps:
         what, _, argument = one.partition(":")
-        if what not in ("clock", "hurry"):
+        if what not in ("clock", "hurry", "patience"):
             if running.done():
                 await running
             await life.step(what, argument)
     await asyncio.sleep_ms(50)
+    print("starved", len(starved))
     print("unix", life.hal.unix)
     print("dropped", life.app.link.uplink.dropped)
     print("refused", life.app.link.refused, life.app.refused_audio)
