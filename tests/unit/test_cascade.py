@@ -67,7 +67,7 @@ class SimStt:
 class SimLlm:
     """Says each of `answers` in turn, piece by piece; an error among the pieces is raised."""
 
-    context_tokens: int | None = None
+    prompt_tokens: int | None = None
 
     def __init__(self) -> None:
         self.answers: list[list[str | WantedTool | AgentError]] = []
@@ -77,6 +77,8 @@ class SimLlm:
         self.running = 0
 
     async def prepare(self, instructions: str) -> None: ...
+
+    async def expect(self, messages: Sequence[Message]) -> None: ...
 
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec]
@@ -477,13 +479,26 @@ def test_history_drops_the_oldest_where_room_is_short() -> None:
         exchange.clauses.append((f"answer {number}", 100.0))
         history.add(exchange)
     now: list[dict[str, Any]] = [{"role": "user", "content": "now"}]
+    assert len(history.messages("", now, None)) == 101
     messages = history.messages("be brief", now, 300)
     assert messages[0]["content"] == "be brief"
     assert messages[-1] == now[0]
     assert messages[-2]["content"] == "answer 49"
-    assert 3 < len(messages) < 14
+    assert 3 < len(messages) < 8
     assert history.messages("be brief", now, 5) == [messages[0], now[0]]
-    assert len(history.messages("", now, None)) == 65
+
+
+def test_the_beginning_of_the_prompt_seldom_changes() -> None:
+    history = History()
+    beginnings: list[str] = []
+    for number in range(100):
+        now: list[dict[str, Any]] = [{"role": "user", "content": f"question {number}"}]
+        messages = history.messages("", now, 400)
+        beginnings.append(messages[0]["content"])
+        exchange = Exchange(f"question {number}", [(f"answer {number}", 100.0)])
+        history.add(exchange)
+    changes = sum(a != b for a, b in pairwise(beginnings))
+    assert 5 < changes < 20
 
 
 @pytest.mark.parametrize(

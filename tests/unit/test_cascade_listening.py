@@ -154,9 +154,11 @@ class SimStt:
 class SimLlm:
     """Says back what it was asked."""
 
-    context_tokens: int | None = None
+    prompt_tokens: int | None = None
 
     async def prepare(self, instructions: str) -> None: ...
+
+    async def expect(self, messages: Sequence[Message]) -> None: ...
 
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec]

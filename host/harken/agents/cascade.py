@@ -79,8 +79,10 @@ class CascadeAgent:
 
     def _heed(self, heard: Heard) -> None:
         ends = self._config.endpoint == "agent"
-        if heard.kind == "started" and ends:
-            self._outbox.put(SpeechStarted())
+        if heard.kind == "started":
+            if ends:
+                self._outbox.put(SpeechStarted())
+            self._keep(asyncio.create_task(self._expect()))
         elif heard.kind == "paused" and self._ahead is None:
             self._ahead = self._begin(self._listener.utterance())
         elif heard.kind == "resumed":
@@ -131,6 +133,8 @@ class CascadeAgent:
         self.clear()
         if self._answer is not None:
             self._answer.cancel()
+        for task in self._running:
+            task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=_CLOSE_DEADLINE_S)
         self._outbox.close()
@@ -141,10 +145,21 @@ class CascadeAgent:
         turn = Turn(
             self._count, self._settings, self._config, self._engines, self._history, self._outbox
         )
-        task = turn.start(spoken, typed)
+        self._keep(turn.start(spoken, typed))
+        return turn
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Own a task until it ends."""
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return turn
+
+    async def _expect(self) -> None:
+        """Let the model read the conversation so far while the user speaks."""
+        if self._answer is not None and not self._answer.over:
+            return
+        llm = self._engines.llm
+        persona = self._config.instructions or self._settings.instructions
+        await llm.expect(self._history.messages(persona, (), llm.prompt_tokens))
 
     def _release(self, turn: Turn) -> None:
         """Make a turn the one that is answered; one that still is ends here."""

@@ -17,7 +17,7 @@ Message = dict[str, Any]
 _BYTES_PER_TOKEN = 3
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Exchange:
     """One turn: what the user said and what was answered.
 
@@ -67,11 +67,15 @@ class Exchange:
 class History:
     """The last exchanges of a conversation.
 
+    A language model on this machine has read the beginning of the prompt already and goes on from
+    where it changes. Old exchanges are therefore not dropped one by one, which would change the
+    beginning with every turn, but down to half of the room whenever it is exhausted.
+
     Args:
         most: exchanges kept.
     """
 
-    def __init__(self, most: int = 32) -> None:
+    def __init__(self, most: int = 64) -> None:
         self._exchanges: deque[Exchange] = deque(maxlen=most)
 
     def add(self, exchange: Exchange) -> None:
@@ -90,22 +94,17 @@ class History:
         Args:
             instructions: the persona; first, and never left out.
             now: the messages of this turn; last, and never left out.
-            tokens: room for all of it; the oldest exchanges go first. `None`: no limit is known.
+            tokens: room for all of it. `None`: no limit is known.
             current: the exchange that `now` is of, where it was added already.
         """
         head: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
-        room = None if tokens is None else tokens - _cost([*head, *now])
-        chosen: list[Message] = []
-        for exchange in reversed(self._exchanges):
-            if exchange is current or not exchange.user:
-                continue
-            messages = exchange.messages()
-            if room is not None:
-                room -= _cost(messages)
-                if room < 0:
-                    break
-            chosen[:0] = messages
-        return [*head, *chosen, *now]
+        told = [(one, one.messages()) for one in self._exchanges if one is not current and one.user]
+        if tokens is not None:
+            room = tokens - _cost([*head, *now])
+            if sum(_cost(messages) for _, messages in told) > room:
+                while told and sum(_cost(messages) for _, messages in told) > room / 2:
+                    self._exchanges.remove(told.pop(0)[0])
+        return [*head, *(message for _, messages in told for message in messages), *now]
 
 
 def _cost(messages: Sequence[Message]) -> int:

@@ -7,6 +7,7 @@ import importlib
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from harken.errors import AgentError, ModelFormatError
@@ -35,6 +36,8 @@ class LlamaLlm:
         threads: CPU threads.
         slots: conversations at once; further ones wait.
         context: tokens of one conversation, prompt and answer.
+        prompt: tokens of a prompt. A processor reads some 200 a second, and a model so small loses
+            the thread of a longer one anyway.
     """
 
     def __init__(
@@ -46,7 +49,9 @@ class LlamaLlm:
         threads: int = 2,
         slots: int = 4,
         context: int = 2048,
+        prompt: int = 512,
     ) -> None:
+        self._prompt = prompt
         self._path = path
         self._max_tokens = max_tokens
         self._temperature = temperature
@@ -57,9 +62,9 @@ class LlamaLlm:
         self._server: Any = None
 
     @property
-    def context_tokens(self) -> int | None:
-        """See `LanguageModel.context_tokens`."""
-        return self._context - self._max_tokens - 32
+    def prompt_tokens(self) -> int | None:
+        """See `LanguageModel.prompt_tokens`."""
+        return min(self._prompt, self._context - self._max_tokens - 32)
 
     async def prepare(self, instructions: str) -> None:
         """Load the model and read the persona once.
@@ -70,10 +75,15 @@ class LlamaLlm:
         """
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._workers, self._load)
-        messages: list[Message] = [{"role": "system", "content": instructions}]
-        messages.append({"role": "user", "content": "Hello."})
-        async for _ in self.reply(messages, ()):
-            break
+        await self.expect([{"role": "system", "content": instructions}])
+
+    async def expect(self, messages: Sequence[Message]) -> None:
+        """See `LanguageModel.expect`."""
+        # What follows the conversation so far will be a user's words, whatever they are.
+        prompt = [*messages, {"role": "user", "content": "Hello."}]
+        with suppress(AgentError):
+            async with aclosing(self.reply(prompt, ())) as pieces:
+                await anext(pieces, None)
 
     def _load(self) -> None:
         if self._server is not None:

@@ -27,8 +27,8 @@ class LanguageModel(Protocol):
     """Continues a conversation."""
 
     @property
-    def context_tokens(self) -> int | None:
-        """Room for a prompt in tokens; `None` where no limit is known."""
+    def prompt_tokens(self) -> int | None:
+        """The longest prompt that makes sense, in tokens; `None` where no limit is known."""
         ...
 
     async def prepare(self, instructions: str) -> None:
@@ -36,6 +36,13 @@ class LanguageModel(Protocol):
 
         Raises:
             HarkenError: it cannot be had; the hint says what to do.
+        """
+        ...
+
+    async def expect(self, messages: Sequence[Message]) -> None:
+        """A reply to a conversation that begins so will soon be wanted: read it, where that helps.
+
+        Never fails; what goes wrong shows with the reply.
         """
         ...
 

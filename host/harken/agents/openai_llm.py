@@ -35,13 +35,16 @@ class OpenAiLlm:
         self._settings = settings
 
     @property
-    def context_tokens(self) -> int | None:
-        """See `LanguageModel.context_tokens`."""
+    def prompt_tokens(self) -> int | None:
+        """See `LanguageModel.prompt_tokens`."""
         return None
 
     async def prepare(self, instructions: str) -> None:  # noqa: ARG002  (the endpoint keeps no state)
         """See `LanguageModel.prepare`."""
         await self._client.prepare()
+
+    async def expect(self, messages: Sequence[Message]) -> None:
+        """See `LanguageModel.expect`; an endpoint that bills by the token is asked nothing."""
 
     async def reply(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec]

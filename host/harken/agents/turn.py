@@ -96,6 +96,11 @@ class Turn:
         """Whether the user's turn is over and this is the answer to it."""
         return self._released.is_set()
 
+    @property
+    def over(self) -> bool:
+        """Whether its last event was put out."""
+        return self._over
+
     def start(self, spoken: bytes, typed: str = "") -> asyncio.Task[None]:
         """Begin: answer what was typed, or else transcribe and answer what was spoken."""
         self._task = asyncio.create_task(self._run(spoken, typed), name=f"turn {self.number}")
@@ -217,7 +222,7 @@ class Turn:
         llm = self._engines.llm
         now: list[Message] = [{"role": "user", "content": text}, *self.exchange.between]
         persona = self._config.instructions or self._settings.instructions
-        messages = self._history.messages(persona, now, llm.context_tokens, self.exchange)
+        messages = self._history.messages(persona, now, llm.prompt_tokens, self.exchange)
         pieces = llm.reply(messages, self._config.tools)
         return each_within(pieces, self._settings.llm.timeout_s, "the language model", _SLOW_HINT)
 
