@@ -21,7 +21,6 @@ from harken_device.net.stream import deadline_in, left
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
-
     from board_face import Board
 
     from harken_device.audio.engine import Engine

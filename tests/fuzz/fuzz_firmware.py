@@ -128,9 +128,7 @@ def boot(data: bytes) -> None:
         Answer(data)
 
 
-_SERVER = tools.Server(
-    tools.device_tools(dict, lambda volume: None, lambda red, green, blue: None)
-)
+_SERVER = tools.Server(tools.device_tools(dict, lambda volume: None, lambda red, green, blue: None))
 
 
 def call(data: bytes) -> None:
