@@ -135,6 +135,13 @@ def test_a_recording_that_cannot_be_used_is_refused_at_once(tmp_path: Path, what
     assert not (tmp_path / "run").exists(), "nothing was begun"
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = harken("--json", "--out", tmp_path / "file" / "run", deadline=60)
+    assert done.returncode == 3
+    assert "cannot be made" in json.loads(done.stderr)["error"]["message"]
+
+
 def test_missing_models_are_never_pulled_by_the_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from rich_click import RichCommand
 
-from harken.errors import ConfigError
+from harken.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +79,13 @@ def demo(
     console = Console(stderr=as_json, quiet=as_json)
     script = write_script(Wanted(wav, say, listen, wake, interrupt))
     folder = out or Path("runs") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder {printable(str(folder))} cannot be made: {error.strerror}",
+            hint="give another one with --out",
+        ) from error
     result = asyncio.run(run(script, folder, Live(console)))
     if as_json:
         click.echo(json.dumps(result.as_json()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harken import __version__
 from harken.errors import printable
 from harken_hil.demo.clock import RoomClock
+from harken_hil.demo.outcome import words
 from harken_hil.report import Figure, Line, Mark, Report, Span, Stage, Turn, Verdict
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def _turn(scene: Scene, outcome: Outcome, number: int) -> Turn:
         notes.append(f"interrupted after {turn.played_ms / 1000:.1f} s")
     own = [Mark(turn.wake.sample, "wake", "wake", turn.wake.word)] if turn.wake else []
     return Turn(
-        asked=turn.said,
+        # A capital letter or a full stop is no mishearing to point out.
+        asked=turn.heard if words(turn.said) == words(turn.heard) else turn.said,
         heard=turn.heard,
         answer=turn.answer,
         question=Span(begin, asked.question.end, turn.said or "a recording"),

@@ -71,7 +71,9 @@ def axis(scale: TimeScale, bottom: float, about: int = 12) -> Markup:
     for sample, label in scale.ticks(about):
         x = scale.x(sample)
         parts.append(tag("line", class_="grid", x1=x, x2=x, y1=_AXIS, y2=bottom))
-        parts.append(tag("text", label, class_="tick", x=x, y=12, text_anchor="middle"))
+        # A label in the middle of the last line would be cut off at the picture's edge.
+        anchor = "middle" if x < RIGHT - 8 else "end"
+        parts.append(tag("text", label, class_="tick", x=x, y=12, text_anchor=anchor))
     return tag("g", *parts)
 
 
