@@ -37,7 +37,7 @@ _FRAME_BYTES: Final = 60
 _MOST_ADDED_US: Final = 10_000
 _STEPS: Final = (250, 500, 1_000, 1_500, 2_000)
 _TRIES: Final = 3
-_CAPACITY_S: Final = 25.0
+_CAPACITY_S: Final = 15.0
 
 
 class _Load(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ def run(options: BenchOptions) -> BenchResult:
         RigError: there is no C compiler, or a server or the load failed.
     """
     streams = int(options.number("streams", 300))
-    seconds = options.number("seconds", 1.5)
+    seconds = options.number("seconds", 1.0)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harken-bench-")))
         load = _compiled("load", folder)

@@ -76,6 +76,8 @@ static void on_frame(struct device *device, int opcode, const uint8_t *payload, 
         memcpy(&due, payload + 1, 8);
         if (sampled < most_samples)
             samples[sampled++] = (uint32_t)((now_ns() - due) / 1000);
+    } else if (opcode == 9) {
+        send_frame(device, 10, payload, size);
     } else if (opcode == 8) {
         die("a device was sent away");
     }
