@@ -90,7 +90,9 @@ def test_the_environment_is_text_made_fit(tmp_path: Path) -> None:
         ("levle = 'x'\n", ""),
     ],
 )
-def test_an_unknown_key_names_the_nearest(write: Callable[[str], Path], text: str, nearest: str) -> None:
+def test_an_unknown_key_names_the_nearest(
+    write: Callable[[str], Path], text: str, nearest: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         load(file=write(text), environment={})
     assert caught.value.hint == (

@@ -24,7 +24,9 @@ def sine(rate: int, count: int, hz: float, amplitude: float = 10_000) -> NDArray
 @pytest.mark.parametrize("hz", [100, 1_000, 3_400, 6_800])
 def test_a_sine_comes_out_as_itself_in_time(source: int, target: int, hz: float) -> None:
     resampler = Resampler(source, target)
-    out = np.frombuffer(resampler.feed(sine(source, source, hz).tobytes()) + resampler.flush(), np.int16)
+    out = np.frombuffer(
+        resampler.feed(sine(source, source, hz).tobytes()) + resampler.flush(), np.int16
+    )
     assert out.size == target
     wanted = 10_000 * np.sin(2 * np.pi * hz * np.arange(target) / target)
     error = (out - wanted)[target // 20 : -target // 20]
