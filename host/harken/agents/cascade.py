@@ -48,6 +48,9 @@ class CascadeAgent:
         self._answer: Turn | None = None  # the last one released
         self._ahead: Turn | None = None  # begun in a pause, not released
         self._running: set[asyncio.Task[None]] = set()
+        self._reading: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reading.set_result(None)
+        self._closed = False
         self._count = 0
 
     @property
@@ -79,10 +82,8 @@ class CascadeAgent:
 
     def _heed(self, heard: Heard) -> None:
         ends = self._config.endpoint == "agent"
-        if heard.kind == "started":
-            if ends:
-                self._outbox.put(SpeechStarted())
-            self._keep(asyncio.create_task(self._expect()))
+        if heard.kind == "started" and ends:
+            self._outbox.put(SpeechStarted())
         elif heard.kind == "paused" and self._ahead is None:
             self._ahead = self._begin(self._listener.utterance())
         elif heard.kind == "resumed":
@@ -130,6 +131,7 @@ class CascadeAgent:
 
     async def close(self) -> None:
         """See `Agent.close`."""
+        self._closed = True
         self.clear()
         if self._answer is not None:
             self._answer.cancel()
@@ -143,20 +145,34 @@ class CascadeAgent:
         """A turn under way, not released yet."""
         self._count += 1
         turn = Turn(
-            self._count, self._settings, self._config, self._engines, self._history, self._outbox
+            self._count,
+            self._settings,
+            self._config,
+            self._engines,
+            self._history,
+            self._outbox,
+            self._has_read,
         )
-        self._keep(turn.start(spoken, typed))
+        self._keep(turn.start(spoken, typed)).add_done_callback(self._turn_ended)
         return turn
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
+    def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         """Own a task until it ends."""
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task
 
-    async def _expect(self) -> None:
-        """Let the model read the conversation so far while the user speaks."""
-        if self._answer is not None and not self._answer.over:
-            return
+    def _turn_ended(self, _: asyncio.Task[None]) -> None:
+        """Let the model read the conversation so far before the user speaks again."""
+        answered = self._answer is not None and self._answer.over
+        if answered and self._ahead is None and not self._closed and self._reading.done():
+            self._reading = self._keep(asyncio.create_task(self._read()))
+
+    async def _has_read(self) -> None:
+        """Wait until the model has read what it is reading; asked meanwhile, it would start over."""
+        await asyncio.wait([self._reading])
+
+    async def _read(self) -> None:
         llm = self._engines.llm
         persona = self._config.instructions or self._settings.instructions
         await llm.expect(self._history.messages(persona, (), llm.prompt_tokens))

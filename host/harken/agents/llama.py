@@ -49,7 +49,7 @@ class LlamaLlm:
         threads: int = 2,
         slots: int = 4,
         context: int = 2048,
-        prompt: int = 512,
+        prompt: int = 384,
     ) -> None:
         self._prompt = prompt
         self._path = path

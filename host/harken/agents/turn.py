@@ -30,7 +30,7 @@ from harken.agents.llm import WantedTool
 from harken.errors import AgentError, HarkenError, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from harken.agents.agent import AgentConfig, AgentEvent
     from harken.agents.engines import Engines
@@ -66,6 +66,7 @@ class Turn:
         engines: do the work.
         history: the conversation before this turn.
         outbox: takes its events.
+        ready: waits until the language model may be asked.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Turn:
         engines: Engines,
         history: History,
         outbox: Outbox,
+        ready: Callable[[], Awaitable[None]],
     ) -> None:
         self.number = number
         self.exchange = Exchange()
@@ -84,6 +86,7 @@ class Turn:
         self._engines = engines
         self._history = history
         self._outbox = outbox
+        self._ready = ready
         self._released = asyncio.Event()
         self._held: list[AgentEvent] = []
         self._over = False
@@ -202,6 +205,7 @@ class Turn:
             names = {tool.name for tool in self._config.tools}
             yield await intents.act(intent, names, self._call)
             return
+        await within(self._ready(), self._settings.llm.timeout_s, "the language model", _SLOW_HINT)
         for _ in range(_MOST_TOOL_ROUNDS):
             wanted: list[WantedTool] = []
             async with aclosing(self._reply(text)) as pieces:
