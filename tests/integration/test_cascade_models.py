@@ -29,6 +29,7 @@ from harken.agents.agent import (
     UserTranscript,
 )
 from harken.agents.factory import build
+from harken.agents.piper import PiperTts
 from harken.audio.pcm import Resampler
 from harken.config import AgentSettings
 from harken.errors import AgentError, ModelFormatError, ModelMissingError
@@ -69,15 +70,18 @@ async def factory() -> AsyncGenerator[AgentFactory]:
     await made.close()
 
 
-async def voice(factory: AgentFactory, text: str) -> bytes:
-    """A text as a person might say it, at 16 kHz."""
-    assert factory._engines is not None
-    tts = factory._engines.tts
-    resampler = Resampler(tts.rate, RATE)
-    pcm = b""
-    async for piece in tts.speak(text):
-        pcm += resampler.feed(piece)
-    return pcm + resampler.flush()
+async def voice(text: str) -> bytes:
+    """A text as a person might say it, at 16 kHz: by a program of its own, always the same way."""
+    tts = PiperTts(Store().weights("piper-joe"))
+    try:
+        await tts.prepare()
+        resampler = Resampler(tts.rate, RATE)
+        pcm = b""
+        async for piece in tts.speak(text):
+            pcm += resampler.feed(piece)
+        return pcm + resampler.flush()
+    finally:
+        await tts.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -116,7 +120,7 @@ def sound(events: Sequence[AgentEvent]) -> bytes:
 
 
 async def test_a_spoken_question_is_answered_aloud(factory: AgentFactory, agent: Agent) -> None:
-    feed(agent, QUIET + await voice(factory, "What is the capital of France?") + QUIET[:8000])
+    feed(agent, QUIET + await voice("What is the capital of France?") + QUIET[:8000])
     agent.commit()
     seen = await until(agent.events(), *LAST)
     assert plain(transcript(seen)) == ["what", "is", "the", "capital", "of", "france"]
@@ -136,7 +140,7 @@ async def test_a_spoken_question_is_answered_aloud(factory: AgentFactory, agent:
 async def test_the_agent_hears_the_end_of_a_turn(factory: AgentFactory) -> None:
     agent = factory.create()
     await agent.start(AgentConfig(endpoint="agent"))
-    feed(agent, QUIET + await voice(factory, "How many legs does a spider have?") + QUIET * 2)
+    feed(agent, QUIET + await voice("How many legs does a spider have?") + QUIET * 2)
     seen = await until(agent.events(), *LAST)
     kinds = [type(event) for event in seen[:3]]
     assert kinds == [SpeechStarted, SpeechStopped, UserTranscript]
@@ -144,8 +148,8 @@ async def test_the_agent_hears_the_end_of_a_turn(factory: AgentFactory) -> None:
     await agent.close()
 
 
-async def test_a_spoken_command_changes_the_volume(factory: AgentFactory, agent: Agent) -> None:
-    feed(agent, QUIET + await voice(factory, "Turn the volume up.") + QUIET)
+async def test_a_spoken_command_changes_the_volume(agent: Agent) -> None:
+    feed(agent, QUIET + await voice("Turn the volume up.") + QUIET)
     agent.commit()
     events = agent.events()
     asked = (await until(events, ToolCall, *LAST))[-1]

@@ -169,7 +169,7 @@ class CascadeAgent:
             self._reading = self._keep(asyncio.create_task(self._read()))
 
     async def _has_read(self) -> None:
-        """Wait until the model has read what it is reading; asked meanwhile, it would start over."""
+        """Wait until the model has read what it reads; asked meanwhile, it would start over."""
         await asyncio.wait([self._reading])
 
     async def _read(self) -> None:

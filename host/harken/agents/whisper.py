@@ -113,10 +113,10 @@ class WhisperStt:
         ctranslate2: Any = importlib.import_module("ctranslate2")  # its types are incomplete
 
         whisper = self._model
-        features = whisper.feature_extractor(samples)[:, :window]
-        padded = np.zeros((1, features.shape[0], window), np.float32)
-        padded[0, :, : features.shape[1]] = features
-        encoded = whisper.model.encode(ctranslate2.StorageView.from_array(padded))
+        heard = np.zeros(window * RATE // _FRAMES_PER_SECOND, np.float32)
+        heard[: len(samples)] = samples[: len(heard)]
+        features = np.ascontiguousarray(whisper.feature_extractor(heard)[None, :, :window])
+        encoded = whisper.model.encode(ctranslate2.StorageView.from_array(features))
         most = 12 + int(len(samples) / RATE * 8)
         result = whisper.model.generate(
             encoded,
