@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 ENDPOINT = EndpointSettings()
 QUIET = np.zeros(WINDOW, np.int16).tobytes()
 LOUD = np.full(WINDOW, 3000, np.int16).tobytes()
-# Windows until a pause is noticed (128 ms) and until a turn is over (500 ms).
-PAUSE, END = 4, 16
+# Windows until a pause is noticed (96 ms) and until a turn is over (500 ms).
+PAUSE, END = 3, 16
 
 
 class SimVad:

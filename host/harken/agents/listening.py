@@ -44,7 +44,7 @@ class Listener:
     """
 
     def __init__(
-        self, vad: SileroVad | None, endpoint: EndpointSettings, pause_ms: int = 128
+        self, vad: SileroVad | None, endpoint: EndpointSettings, pause_ms: int = 96
     ) -> None:
         self._vad = vad
         self._endpoint = endpoint
