@@ -196,6 +196,7 @@ class Gateway:
             self._authorise,
             tls,
             limits=Limits(links=server.max_devices),
+            wake_words=self._settings.session.wake_words,
         )
         try:
             port = await door.start()

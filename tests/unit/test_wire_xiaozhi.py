@@ -9,6 +9,7 @@ import pytest
 
 from harken.errors import MalformedError, UnexpectedError
 from harken.links import link as events
+from harken.links.typed import plain_words
 from harken.links.xiaozhi import agree, command_message, greeting, header_values, uplink_event
 from harken.wire import xiaozhi as wire
 
@@ -18,7 +19,7 @@ def decode(message: dict[str, Any]) -> wire.UpMessage:
 
 
 def event(message: dict[str, Any]) -> events.Uplink | None:
-    return uplink_event(decode(message), 1.0, wake_words=frozenset({"hi esp"}))
+    return uplink_event(decode(message), 1.0, wake_words=plain_words(["hi esp"]))
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,11 @@ def event(message: dict[str, Any]) -> events.Uplink | None:
             {"type": "listen", "state": "stop", "harken": {"speech": False}},
             events.ListenStop(speech=False),
         ),
-        ({"type": "listen", "state": "detect", "text": "Hi, ESP"}, events.Text("Hi, ESP")),
+        ({"type": "listen", "state": "detect", "text": "Hi, ESP"}, events.Wake("Hi, ESP")),
         ({"type": "listen", "state": "detect", "text": "Hi ESP!"}, events.Wake("Hi ESP!")),
+        ({"type": "listen", "state": "detect", "text": "hi_esp"}, events.Wake("hi_esp")),
+        ({"type": "listen", "state": "detect", "text": "Hi, you"}, events.Text("Hi, you")),
+        ({"type": "listen", "state": "detect", "text": " ?!"}, events.Wake(" ?!")),
         ({"type": "listen", "state": "detect"}, events.Wake("")),
         ({"type": "abort", "reason": None}, events.Abort("")),
         ({"type": "abort", "reason": "wake_word_detected"}, events.Abort("wake_word_detected")),

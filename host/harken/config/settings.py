@@ -79,6 +79,23 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
         int, _doc("bits a second of Opus to the device", ge=6_000, le=128_000)
     ] = 24_000
     downlink_complexity: Annotated[int, _doc("effort of the Opus encoder", ge=0, le=10)] = 3
+    wake_words: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        _doc("what boards say that they heard; other text in its place was typed by a user"),
+    ] = (
+        "okay nabu",
+        "hey jarvis",
+        "hey mycroft",
+        "alexa",
+        "jarvis",
+        "computer",
+        "hi esp",
+        "hi lexin",
+        "hi jason",
+        "小爱同学",
+        "你好小智",
+        "小智小智",
+    )
 
 
 class SttSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ import picows
 
 from harken.errors import AuthError, StartError, printable
 from harken.links.limits import Limits
+from harken.links.typed import plain_words
 from harken.links.websocket_link import WebSocketLink
 from harken.links.xiaozhi import header_values
 
@@ -50,7 +51,8 @@ class WebSocketDoor:
             raises `AuthError`.
         ssl: TLS is spoken where this is given.
         limits: what one device may do.
-        wake_words: in lower case; see `harken.links.xiaozhi.uplink_event`.
+        wake_words: of which a device says that it heard them; other text in their place was typed
+            (`harken.links.typed`). `None`: every text is a wake word.
         origins: web pages that may connect beside those of this very host and port.
     """
 
@@ -72,7 +74,7 @@ class WebSocketDoor:
         self._authorise = authorise
         self._ssl = ssl
         self._limits = limits or Limits()
-        self._wake_words = wake_words
+        self._wake_words = None if wake_words is None else plain_words(wake_words)
         self._origins = frozenset(origins)
         self._server: asyncio.Server | None = None
         self._links: dict[WebSocketLink, asyncio.Task[None] | None] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harken.errors import UnexpectedError
 from harken.links import link as events
+from harken.links.typed import plain_word
 from harken.wire import xiaozhi as wire
 
 if TYPE_CHECKING:
@@ -97,9 +98,9 @@ def uplink_event(  # noqa: PLR0911  one return a message
     Args:
         message: decoded, and no hello.
         now: `time.monotonic()` when it arrived.
-        wake_words: in lower case. Some clients send text that the user typed as if it were a
-            wake word: what is not among these is taken for that. `None` takes every one for a
-            wake word.
+        wake_words: by `plain_words`. A `detect` with another text becomes `Text`, though it may
+            be a wake word that nobody told of: see `harken.links.typed`. `None` takes every one
+            for a wake word.
 
     Raises:
         UnexpectedError: a second hello, or one of our reports without what it is about.
@@ -110,7 +111,8 @@ def uplink_event(  # noqa: PLR0911  one return a message
         case wire.ListenMessage(state="stop", harken=extension):
             return events.ListenStop(speech=extension is None or extension.speech)
         case wire.ListenMessage(text=text):
-            if wake_words is None or not text or text.strip(" ,.!?").lower() in wake_words:
+            word = plain_word(text)
+            if wake_words is None or not word or word in wake_words:
                 return events.Wake(text)
             return events.Text(text)
         case wire.AbortMessage(reason=reason):
