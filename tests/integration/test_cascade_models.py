@@ -87,7 +87,7 @@ async def voice(text: str) -> bytes:
 @pytest_asyncio.fixture(loop_scope="module")
 async def agent(factory: AgentFactory) -> AsyncGenerator[Agent]:
     made = factory.create()
-    await made.start(AgentConfig(endpoint="client", tools=TOOLS))
+    await made.start(AgentConfig(tools=TOOLS))
     yield made
     await made.close()
 
@@ -139,7 +139,8 @@ async def test_a_spoken_question_is_answered_aloud(factory: AgentFactory, agent:
 
 async def test_the_agent_hears_the_end_of_a_turn(factory: AgentFactory) -> None:
     agent = factory.create()
-    await agent.start(AgentConfig(endpoint="agent"))
+    await agent.start(AgentConfig())
+    agent.listen("agent")
     feed(agent, QUIET + await voice("How many legs does a spider have?") + QUIET * 2)
     seen = await until(agent.events(), *LAST)
     kinds = [type(event) for event in seen[:3]]
@@ -185,7 +186,7 @@ async def test_the_same_question_has_the_same_answer(factory: AgentFactory) -> N
     answers: set[str] = set()
     for _ in range(2):
         agent = factory.create()
-        await agent.start(AgentConfig(endpoint="client"))
+        await agent.start(AgentConfig())
         agent.say("Name a fruit.")
         last = (await until(agent.events(), *LAST))[-1]
         assert isinstance(last, AnswerDone)
@@ -231,7 +232,7 @@ async def test_the_model_stops_when_nobody_listens(factory: AgentFactory) -> Non
 async def test_several_conversations_at_once_do_not_mix(factory: AgentFactory) -> None:
     agents = [factory.create() for _ in range(3)]
     for agent in agents:
-        await agent.start(AgentConfig(endpoint="client"))
+        await agent.start(AgentConfig())
         agent.say("What is the capital of France?")
     ends = await asyncio.gather(*(until(agent.events(), *LAST) for agent in agents))
     answers = [seen[-1] for seen in ends]

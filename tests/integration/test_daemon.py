@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from harken.agents.agent import Endpoint
+
 pytestmark = pytest.mark.integration
 
 TOKEN = "0123456789abcdef"
@@ -54,27 +56,33 @@ class SimAgent:
     async def start(self, config: AgentConfig) -> None:
         self._source.configs.append(config)
 
+    def listen(self, endpoint: Endpoint) -> None:
+        self._heard = 0
+
     def feed(self, pcm: bytes) -> None:
         if self._source.fails_while_hearing:
             raise RuntimeError("the agent broke")
         self._heard += len(pcm)
 
     def commit(self) -> None:
+        self._answer(f"{self._heard // 32} ms")
+        self._heard = 0
+
+    def _answer(self, transcript: str) -> None:
         tone = (int(8_000 * math.sin(n / 8)) for n in range(self._source.answer_samples))
         for event in (
-            UserTranscript(f"{self._heard // 32} ms"),
+            UserTranscript(transcript),
             AnswerText("I heard you."),
             AnswerAudio(array("h", tone).tobytes(), 16_000),
             AnswerDone("I heard you."),
         ):
             self._events.put_nowait(event)
-        self._heard = 0
 
     def clear(self) -> None:
         self._heard = 0
 
     def say(self, text: str) -> None:
-        raise NotImplementedError
+        self._answer(text)
 
     async def events(self) -> AsyncIterator[AgentEvent]:
         while (event := await self._events.get()) is not None:

@@ -65,6 +65,7 @@ class SimAgent:
         self.interrupts: list[int] = []
         self.results: list[tuple[str, bool]] = []
         self.config = said.AgentConfig()
+        self.endpoint: said.Endpoint | None = None
         self._fed = 0
         self._events: asyncio.Queue[said.AgentEvent | None] = asyncio.Queue()
 
@@ -76,6 +77,10 @@ class SimAgent:
 
     async def start(self, config: said.AgentConfig) -> None:
         self.config = config
+
+    def listen(self, endpoint: said.Endpoint) -> None:
+        self.endpoint = endpoint
+        self._fed = 0
 
     def feed(self, pcm: bytes) -> None:
         self._fed += len(pcm)

@@ -197,7 +197,7 @@ async def conversation(
     await factory.prepare()
     agent = factory.create()
     try:
-        await agent.start(AgentConfig(endpoint="client", tools=(TOOL,)))
+        await agent.start(AgentConfig(tools=(TOOL,)))
         yield agent, agent.events()
     finally:
         await agent.close()

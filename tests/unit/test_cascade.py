@@ -175,7 +175,7 @@ class Rig:
 @pytest.fixture
 async def rig() -> AsyncGenerator[Rig]:
     rig = Rig()
-    await rig.agent.start(AgentConfig(endpoint="client", tools=TOOLS))
+    await rig.agent.start(AgentConfig(tools=TOOLS))
     yield rig
     await rig.agent.close()
 
@@ -346,7 +346,7 @@ async def test_a_failing_stage_fails_one_turn_alone(rig: Rig, stage: str) -> Non
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
 async def test_a_stage_that_hangs_fails_at_its_deadline(stage: str) -> None:
     rig = Rig(timeout_s=0.05)
-    await rig.agent.start(AgentConfig(endpoint="client"))
+    await rig.agent.start(AgentConfig())
     gate: asyncio.Event = getattr(rig, stage).gate
     gate.clear()
     rig.ask()
@@ -468,8 +468,13 @@ async def test_closing_ends_the_events_and_every_task(rig: Rig) -> None:
 
 async def test_ending_turns_by_itself_needs_the_model_for_it() -> None:
     rig = Rig()
+    await rig.agent.start(AgentConfig())
     with pytest.raises(AgentError, match="harken models pull silero-vad"):
-        await rig.agent.start(AgentConfig(endpoint="agent"))
+        rig.agent.listen("agent")
+    rig.agent.listen("client")
+    rig.ask()
+    assert kinds(await rig.turn())[-1] == "AnswerDone"
+    await rig.agent.close()
 
 
 def test_history_drops_the_oldest_where_room_is_short() -> None:

@@ -29,7 +29,7 @@ from harken.config import AgentSettings, EndpointSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from harken.agents.agent import AgentEvent
+    from harken.agents.agent import AgentEvent, Endpoint
     from harken.agents.history import Message
     from harken.agents.llm import WantedTool
 
@@ -192,10 +192,10 @@ class Rig:
         self.agent = CascadeAgent(engines, AgentSettings())
         self._events = self.agent.events()
 
-    async def start(self, endpoint: str) -> None:
+    async def start(self, endpoint: Endpoint) -> None:
         tools = (ToolSpec("self.audio_speaker.set_volume", "", {}),)
-        ends = "agent" if endpoint == "agent" else "client"
-        await self.agent.start(AgentConfig(endpoint=ends, tools=tools))  # type: ignore[arg-type]
+        await self.agent.start(AgentConfig(tools=tools))
+        self.agent.listen(endpoint)
 
     async def hear(self, *windows: bytes) -> None:
         """Feed, and let everything that follows happen."""
@@ -235,7 +235,7 @@ async def test_the_agent_ends_the_turn_by_itself(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["agent", "client"])
-async def test_the_answer_is_ready_when_the_turn_is_over(rig: Rig, endpoint: str) -> None:
+async def test_the_answer_is_ready_when_the_turn_is_over(rig: Rig, endpoint: Endpoint) -> None:
     await rig.start(endpoint)
     await rig.hear(*[LOUD] * 10, *[QUIET] * PAUSE)
     assert rig.tts.spoken == ["You said 10 windows."]

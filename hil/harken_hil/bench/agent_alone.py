@@ -105,7 +105,7 @@ def _start() -> None:
         source = factory.build(load().settings.agent)
         await source.prepare()
         agent = source.create()
-        await agent.start(AgentConfig(endpoint="client"))
+        await agent.start(AgentConfig())
         return source, agent
 
     runner = asyncio.Runner()

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+Endpoint = Literal["agent", "client"]
+"""Who ends the user's turn: the agent by listening, or the client by `Agent.commit`."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
@@ -35,13 +38,11 @@ class AgentConfig:
     Attributes:
         instructions: the persona.
         language: BCP 47 tag of what the user speaks.
-        endpoint: who ends the user's turn: the "agent" by listening, or the "client" by `commit`.
         tools: what it may call.
     """
 
     instructions: str = ""
     language: str = "en"
-    endpoint: Literal["agent", "client"] = "agent"
     tools: tuple[ToolSpec, ...] = ()
 
 
@@ -147,9 +148,10 @@ AgentEvent = (
 class Agent(Protocol):
     """Listens and answers, one turn at a time.
 
-    A turn: `feed` the user's audio; the turn ends by `commit` or, with endpoint "agent", by
-    itself; then come `UserTranscript`, any `ToolCall`s, `AnswerStage`s, `AnswerText` and
-    `AnswerAudio`, and exactly one of `AnswerDone`, `AnswerCancelled` and `AgentFailed`.
+    A turn: `listen`, then `feed` the user's audio; the turn ends by `commit` or, with endpoint
+    "agent", by itself; then come `UserTranscript`, any `ToolCall`s, `AnswerStage`s, `AnswerText`
+    and `AnswerAudio`, and exactly one of `AnswerDone`, `AnswerCancelled` and `AgentFailed`.
+    With endpoint "agent", what is fed after that is the next turn, also without `listen`.
     Every call but `start` returns at once; work goes on in tasks that the agent owns.
     """
 
@@ -166,12 +168,27 @@ class Agent(Protocol):
         """
         ...
 
+    def listen(self, endpoint: Endpoint) -> None:
+        """The microphone opens: forget what was fed, and let `endpoint` end what comes now.
+
+        Before the first call the client ends turns. An answer that is being given goes on.
+
+        Raises:
+            AgentError: it cannot hear the end of a turn; the hint says what is missing. It goes on
+                as it was, and can be asked to listen with the other endpoint.
+        """
+        ...
+
     def feed(self, pcm: bytes) -> None:
         """Audio of the user: int16 little endian mono at `input_rate`, any length."""
         ...
 
     def commit(self) -> None:
-        """The user's turn is over: answer what was fed."""
+        """The user's turn is over, whoever was to end it: answer what was fed.
+
+        Does nothing where the agent has ended a turn of this listening by itself and heard no
+        speech since: who says so only did not know of it yet.
+        """
         ...
 
     def clear(self) -> None:
@@ -187,7 +204,12 @@ class Agent(Protocol):
         ...
 
     def interrupt(self, played_ms: int) -> None:
-        """Stop the answer; the user has heard `played_ms` of it. Does nothing between answers."""
+        """Stop the last answer; the user has heard `played_ms` of it, and that is remembered.
+
+        Answers are made faster than they are heard. So it counts after `AnswerDone`, too, as long
+        as no further turn is answered: nothing is emitted then, but what was not heard is forgotten
+        all the same. Before the first answer it does nothing.
+        """
         ...
 
     def tool_result(self, call_id: str, content: str, *, is_error: bool = False) -> None:

@@ -16,7 +16,7 @@ from harken.errors import AgentError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from harken.agents.agent import AgentEvent
+    from harken.agents.agent import AgentEvent, Endpoint
     from harken.agents.engines import Engines
     from harken.agents.listening import Heard
     from harken.config import AgentSettings
@@ -52,6 +52,8 @@ class CascadeAgent:
         self._reading.set_result(None)
         self._closed = False
         self._count = 0
+        self._endpoint: Endpoint = "client"
+        self._ended_one = False  # a turn of this listening, by itself
 
     @property
     def input_rate(self) -> int:
@@ -59,29 +61,35 @@ class CascadeAgent:
         return RATE
 
     async def start(self, config: AgentConfig) -> None:
-        """See `Agent.start`.
+        """See `Agent.start`."""
+        self._config = config
+        vad = SileroVad(self._engines.vad) if self._engines.vad else None
+        self._listener = Listener(vad, self._settings.endpoint)
+
+    def listen(self, endpoint: Endpoint) -> None:
+        """See `Agent.listen`.
 
         Raises:
-            AgentError: it shall end the user's turns, and there is no voice activity model.
+            AgentError: it shall end the turn, and there is no voice activity model.
         """
-        if config.endpoint == "agent" and self._engines.vad is None:
+        if endpoint == "agent" and self._engines.vad is None:
             raise AgentError(
                 "the end of a turn cannot be heard without the voice activity model",
                 hint="run `harken models pull silero-vad`",
             )
-        self._config = config
-        vad = SileroVad(self._engines.vad) if self._engines.vad else None
-        self._listener = Listener(vad, self._settings.endpoint)
+        self.clear()
+        self._endpoint = endpoint
+        self._ended_one = False
 
     def feed(self, pcm: bytes) -> None:
         """See `Agent.feed`."""
         for heard in self._listener.feed(pcm):
             self._heed(heard)
-            if heard.kind == "ended":
+            if heard.kind == "ended" and self._endpoint == "agent":
                 break
 
     def _heed(self, heard: Heard) -> None:
-        ends = self._config.endpoint == "agent"
+        ends = self._endpoint == "agent"
         if heard.kind == "started" and ends:
             self._outbox.put(SpeechStarted())
         elif heard.kind == "paused" and self._ahead is None:
@@ -90,10 +98,18 @@ class CascadeAgent:
             self._drop_ahead()
         elif heard.kind == "ended" and ends:
             self._outbox.put(SpeechStopped(heard.ms_ago))
-            self.commit()
+            self._answer_heard()
+            self._ended_one = True
 
     def commit(self) -> None:
         """See `Agent.commit`."""
+        if self._ended_one and not self._listener.spoke:
+            self.clear()
+        else:
+            self._answer_heard()
+
+    def _answer_heard(self) -> None:
+        """The user's turn is over: answer it, or go on with what was begun ahead."""
         spoken = self._listener.utterance()
         self._listener.clear()
         turn, self._ahead = self._ahead, None

@@ -96,7 +96,8 @@ class Playout:
     Attributes:
         played_ms: since the answer's `SpeechStart`.
         buffered_ms: received and not yet played.
-        late: packets that came too late to be played, since `SpeechStart`.
+        late: frames that the device had to conceal since `SpeechStart`, for want of a packet that
+            was there in time and could be decoded; a packet that comes afterwards is still played.
         ended: nothing is left to play.
     """
 

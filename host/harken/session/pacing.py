@@ -24,7 +24,7 @@ class Pacer:
 
     Until the device reports, it is taken to play in real time from the first packet on. Once it
     reports, its word counts, carried on in real time for a short while. No device plays faster
-    than real time, whatever it says. A device that starves or gets packets too late is given a
+    than real time, whatever it says. A device that starves or has to conceal frames is given a
     longer lead for the rest of the session.
 
     Args:

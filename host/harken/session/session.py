@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harken.agents.agent import AgentConfig
 from harken.errors import AgentError, HarkenError, LinkClosedError, ProtocolError, ToolError
-from harken.links.link import Alert, AudioFrame, ListenStart, ToolReply, ToolRequest
+from harken.links.link import Alert, AudioFrame, ToolReply, ToolRequest
 from harken.session.conversation import Conversation
 from harken.session.tools import DeviceTools, ToolRegistry
 
@@ -42,7 +42,7 @@ class Session:
         link: the device; the session takes all it sends.
         agent: not yet started; the session starts and closes it.
         settings: time-outs, pacing, encoder.
-        config: persona and language; endpoint and tools are filled in here.
+        config: persona and language; tools are filled in here.
         tools: of the gateway, offered beside the device's own.
         on_turn: called with the record of each turn; what it raises is logged.
         clock: monotonic seconds.
@@ -141,11 +141,7 @@ class Session:
 
     async def _start(self) -> Conversation:
         await self._ask_for_tools()
-        config = replace(
-            self._config,
-            endpoint="client" if self._device_ends_turns() else "agent",
-            tools=self._registry.specs,
-        )
+        config = replace(self._config, tools=self._registry.specs)
         try:
             async with asyncio.timeout(_START_S):
                 await self._agent.start(config)
@@ -177,12 +173,6 @@ class Session:
             self._registry.add(await self._device_tools.open())
         except ToolError as error:
             _LOG.warning("no tools of %s: %s", self._link.identity, error)
-
-    def _device_ends_turns(self) -> bool:
-        manual = any(
-            isinstance(item, ListenStart) and item.mode == "manual" for item in self._early
-        )
-        return manual or "endpoint" in self._link.hello.features
 
     def _keep(self, item: AudioFrame | Uplink) -> None:
         if len(self._early) >= _MOST_EARLY:

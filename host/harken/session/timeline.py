@@ -50,7 +50,7 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
         interrupted: the user broke in, or the answer was given up.
         played_ms: how much of the answer the device has played, by its own word or by ours.
         sent_ms: how much of the answer the device was sent.
-        late: packets that came too late for the device to play.
+        late: frames that the device had to conceal, see `harken.links.link.Playout`.
         errors: what went wrong, for people.
     """
 

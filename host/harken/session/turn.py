@@ -23,6 +23,7 @@ class Turn:
             only played, or nothing more of it will happen.
         cancelled: what the agent still says of this turn must not be heard.
         reported: the device itself said how much it has played.
+        stopped: the device itself said that it plays no more of the answer.
         settle_by: when the record is closed even if the device says nothing more.
         tool_tasks: tools running for this turn.
     """
@@ -44,6 +45,7 @@ class Turn:
         self.sent_ms = 0
         self.late = 0
         self.reported = False
+        self.stopped = False
         self.settle_by: float | None = None
         self.tool_tasks: set[asyncio.Task[None]] = set()
 
@@ -51,6 +53,11 @@ class Turn:
     def answering(self) -> bool:
         """The agent is at work on it, or its answer is still being sent."""
         return self.phase in {"thinking", "speaking"}
+
+    @property
+    def open(self) -> bool:
+        """The agent is at work on it, or its answer is still being sent or played."""
+        return self.phase in {"thinking", "speaking", "draining"}
 
     def cancel(self) -> None:
         """Leave the turn's scope: tools end, and late words of the agent are not its own."""

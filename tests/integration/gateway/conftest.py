@@ -17,7 +17,7 @@ import websockets
 from harken.agents import agent as said
 from harken.audio.opus import Decoder, Encoder
 from harken.config.settings import SessionSettings
-from harken.errors import AuthError
+from harken.errors import AgentError, AuthError
 from harken.links.websocket import Limits, WebSocketDoor
 from harken.session.session import Session
 
@@ -39,7 +39,8 @@ def tone(ms: int, hz: float = 440.0, rate: int = RATE) -> bytes:
 class EchoAgent:
     """Answers with what it heard; a real agent in every rule of the contract.
 
-    With endpoint "agent" a turn ends after 200 ms below a level. Script it by the attributes.
+    With endpoint "agent" a turn ends after 200 ms below a level. Script it by the attributes;
+    `listened` tells who was to end each listening.
 
     Attributes:
         call: a tool to call before answering.
@@ -62,6 +63,8 @@ class EchoAgent:
         self.start_delay = 0.0
         self.start_error: Exception | None = None
         self.config = said.AgentConfig()
+        self.deaf = False
+        self.listened: list[said.Endpoint] = []
         self.heard: list[bytes] = []
         self.interrupts: list[int] = []
         self.results: dict[str, tuple[str, bool]] = {}
@@ -69,6 +72,7 @@ class EchoAgent:
         self._fed = bytearray()
         self._quiet = 0
         self._speaking = False
+        self._ended_one = False
         self._events: asyncio.Queue[said.AgentEvent | None] = asyncio.Queue()
         self._answer: asyncio.Task[None] | None = None
         self._result = asyncio.Event()
@@ -79,12 +83,25 @@ class EchoAgent:
         if self.start_error is not None:
             raise self.start_error
 
+    def listen(self, endpoint: said.Endpoint) -> None:
+        if endpoint == "agent" and self.deaf:
+            raise AgentError("it has no ear for the end of a turn", hint="give it one")
+        self.listened.append(endpoint)
+        self._ended_one = False
+        self.clear()
+
     def feed(self, pcm: bytes) -> None:
         self._fed += pcm
-        if self.config.endpoint == "agent":
+        if self.listened and self.listened[-1] == "agent":
             self._listen(pcm)
 
     def commit(self) -> None:
+        if self._ended_one and not self._speaking:
+            self._fed.clear()
+        else:
+            self._answer_heard()
+
+    def _answer_heard(self) -> None:
         pcm = bytes(self._fed)
         self._fed.clear()
         self._speaking = False
@@ -96,6 +113,7 @@ class EchoAgent:
         self._speaking = False
 
     def say(self, text: str) -> None:
+        self.clear()
         self._begin(text, tone(400))
 
     async def events(self) -> AsyncIterator[said.AgentEvent]:
@@ -130,7 +148,8 @@ class EchoAgent:
             self._events.put_nowait(said.SpeechStarted())
         elif self._speaking and self._quiet >= 200:
             self._events.put_nowait(said.SpeechStopped(speech_end_ms_ago=self._quiet))
-            self.commit()
+            self._answer_heard()
+            self._ended_one = True
 
     def _begin(self, transcript: str, pcm: bytes) -> None:
         work = self._reply(transcript, pcm, self._answer)
