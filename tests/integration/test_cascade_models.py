@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import aclosing
@@ -262,7 +263,7 @@ def damaged_store(folder: Path, name: str) -> Store:
         target = folder / model.name / source.name
         target.mkdir(parents=True)
         for path in source.iterdir():
-            (target / path.name).hardlink_to(path)
+            shutil.copy2(path, target)
     weights = store.weights(name)
     status = weights.stat()
     weights.unlink()
@@ -277,11 +278,7 @@ def damaged_store(folder: Path, name: str) -> Store:
 
 @pytest.mark.parametrize("name", ["whisper-tiny", "smollm2-135m", "piper-joe"])
 async def test_a_corrupt_model_is_named(factory: AgentFactory, tmp_path: Path, name: str) -> None:
-    try:
-        store = damaged_store(tmp_path, name)
-    except OSError:
-        pytest.skip("HARKEN_MODELS and the temporary folder on one file system")
-    broken = build(AgentSettings(), store)
+    broken = build(AgentSettings(), damaged_store(tmp_path, name))
     with pytest.raises((ModelFormatError, AgentError), match="harken models verify"):
         await broken.prepare()
 
