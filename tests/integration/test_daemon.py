@@ -27,7 +27,7 @@ from harken.agents.agent import (
     UserTranscript,
 )
 from harken.audio.opus import Encoder
-from harken.config import LogSettings, ServerSettings, Settings
+from harken.config import LogSettings, ServerSettings, SessionSettings, Settings
 from harken.daemon import Gateway
 from harken.errors import ConfigError, ModelMissingError, StartError
 
@@ -218,6 +218,30 @@ async def test_a_turn_goes_all_the_way(tmp_path: Path, agents: SimAgents) -> Non
     assert "voice assistant" in agents.configs[0].instructions
     assert agents.closed == 1
     assert agents.let_go
+
+
+async def test_typed_text_is_answered_and_wake_words_are_not(
+    tmp_path: Path, agents: SimAgents
+) -> None:
+    async with Gateway(settings(tmp_path), agents=agents) as gateway, board(gateway) as device:
+        await device.hello()
+        for word in ("Hi,ESP", "okay_nabu", "你好小智"):
+            await device.tell(type="listen", state="detect", text=word)
+        await device.tell(type="listen", state="detect", text="what time is it")
+        assert await device.answer() == ("what time is it", 2)
+    turns = [json.loads(line) for line in (tmp_path / "turns.jsonl").read_bytes().splitlines()]
+    assert [turn["transcript"] for turn in turns] == ["what time is it"]
+
+
+async def test_a_wake_word_of_ones_own(tmp_path: Path, agents: SimAgents) -> None:
+    own = msgspec.structs.replace(
+        settings(tmp_path), session=SessionSettings(wake_words=("ahoy there",))
+    )
+    async with Gateway(own, agents=agents) as gateway, board(gateway) as device:
+        await device.hello()
+        await device.tell(type="listen", state="detect", text="Ahoy there!")
+        await device.tell(type="listen", state="detect", text="okay nabu")
+        assert await device.answer() == ("okay nabu", 2)
 
 
 async def test_metrics_tell_of_it(tmp_path: Path, agents: SimAgents) -> None:

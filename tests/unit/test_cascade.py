@@ -466,6 +466,14 @@ async def test_closing_ends_the_events_and_every_task(rig: Rig) -> None:
     rig.agent.interrupt(0)
 
 
+async def test_listening_anew_forgets_what_was_fed(rig: Rig) -> None:
+    rig.agent.feed(SPEECH)
+    rig.agent.listen("client")
+    rig.agent.commit()
+    assert (await rig.turn())[0].text == ""  # type: ignore[union-attr]
+    assert rig.stt.asked == 0
+
+
 async def test_ending_turns_by_itself_needs_the_model_for_it() -> None:
     rig = Rig()
     await rig.agent.start(AgentConfig())

@@ -234,6 +234,31 @@ async def test_the_agent_ends_the_turn_by_itself(rig: Rig) -> None:
     assert rig.stt.asked == 1
 
 
+async def test_who_ends_a_turn_that_has_ended_changes_nothing(rig: Rig) -> None:
+    await rig.start("agent")
+    await rig.hear(*[LOUD] * 10, *[QUIET] * (END + 3))
+    rig.agent.commit()
+    events = await rig.turn()
+    assert [e.text for e in events if isinstance(e, UserTranscript)] == ["10 windows"]
+    await rig.hear(*[LOUD] * 7)
+    rig.agent.commit()
+    events = await rig.turn()
+    assert [e.text for e in events if isinstance(e, UserTranscript)] == ["7 windows"]
+    assert not rig.agent._outbox._events
+
+
+async def test_the_agent_and_the_client_end_turns_by_turns(rig: Rig) -> None:
+    await rig.start("agent")
+    for endpoint in ("client", "agent", "client"):
+        rig.agent.listen(endpoint)
+        await rig.hear(*[LOUD] * 10, *[QUIET] * END)
+        ended = any(isinstance(event, SpeechStopped) for _, event in rig.agent._outbox._events)
+        assert ended is (endpoint == "agent")
+        if endpoint == "client":
+            rig.agent.commit()
+        await rig.turn()
+
+
 @pytest.mark.parametrize("endpoint", ["agent", "client"])
 async def test_the_answer_is_ready_when_the_turn_is_over(rig: Rig, endpoint: Endpoint) -> None:
     await rig.start(endpoint)

@@ -334,21 +334,25 @@ def authorise(headers: Mapping[str, str]) -> str:
 
 @pytest.fixture
 async def open_gateway() -> AsyncIterator[Callable[..., Awaitable[Gateway]]]:
-    """Opens gateways that are closed, with their devices, when the test is over."""
+    """Opens gateways that are closed, with their devices, when the test is over.
+
+    Links have an `EchoAgent` each unless one `agent` is given.
+    """
     opened: list[Gateway] = []
 
     async def open_one(
         settings: SessionSettings | None = None,
         limits: Limits | None = None,
+        agent: said.Agent | None = None,
         **door: Any,
     ) -> Gateway:
         async def on_link(link: Link) -> None:
-            agent = gateway.make_agent()
-            gateway.agents.append(agent)
+            echo = gateway.make_agent()
+            gateway.agents.append(echo)
             gateway.links.append(link)
             await Session(
                 link,
-                agent,
+                agent or echo,
                 settings or SessionSettings(),
                 on_turn=gateway.records.append,
             ).run()
