@@ -340,6 +340,22 @@ async def test_nonsense_is_refused_and_too_much_of_it_ends_the_connection(tmp_pa
     assert sim.closed[0] == 1002
 
 
+async def test_nonsense_on_one_connection_is_not_held_against_the_next(tmp_path: Path) -> None:
+    async def babble(connection: ServerConnection) -> None:
+        await connection.send('{"type":"hello","transport":"websocket"}')
+        for _ in range(63):
+            await connection.send("{")
+        number = len(sim.connections)
+        alert = {"type": "alert", "status": "still here", "message": f"on {number}", "emotion": ""}
+        await connection.send(json.dumps(alert))
+        await connection.close()
+
+    sim = SimGateway(greet=babble)
+    async with gateway(sim) as url:
+        lines = await live(tmp_path, {"websocket_url": url}, "log:still here: on 3")
+    assert not any("does not speak this protocol" in line for line in lines)
+
+
 async def test_comes_back_when_the_gateway_does(tmp_path: Path) -> None:
     sim = SimGateway(answer=(b"abc",))
     async with gateway(sim) as url:

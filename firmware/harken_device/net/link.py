@@ -55,7 +55,7 @@ _FIRST_WAIT_MS = const(250)
 _LONGEST_WAIT_MS = const(3000)  # a gateway that is back is found again within this
 _SETTLED_MS = const(10_000)  # a connection that held so long was a good one
 _MOST_MESSAGES = const(16)  # taken before other tasks get their turn
-_MOST_REFUSED = const(64)  # a gateway that sends more nonsense is left
+_MOST_REFUSED = const(64)  # on one connection; a gateway that sends so much nonsense is left
 
 
 class Link:
@@ -71,7 +71,7 @@ class Link:
         up: the gateway has greeted.
         session_id: what the gateway calls this session.
         frame_ms: what was last agreed; kept while down.
-        refused: messages of the gateway that were wrong or unknown.
+        refused: messages of the gateway that were wrong or unknown, on this connection.
         failures: connections that failed since the last one that was closed on purpose.
     """
 
@@ -259,6 +259,7 @@ class Link:
             self._report = protocol.PlayoutReport(hello.session_id, HEADROOM)
         self._report_due = False
         self._pinged_at = self._up_since = ticks_ms()
+        self.refused = 0
         self.up = True
         self._listener.link_up(hello)
 
@@ -314,7 +315,7 @@ class Link:
                 self._listener.audio(socket.payload, framing.offset, framing.length)
         except ProtocolError as error:
             self.refused += 1
-            if self.refused % _MOST_REFUSED == 0:
+            if self.refused >= _MOST_REFUSED:
                 raise WebSocketError("the gateway does not speak this protocol", 1002)
             self._hal.log("link: refused " + printable(str(error)))
 
