@@ -5,7 +5,8 @@
     mic.poll(block) -> bool        10 ms (160 samples int16, 16 kHz) were ready and are in `block`;
                                    after False, come back with the same `block`
     speaker.write(block)           plays 160 samples, two blocks after the last microphone block
-    wifi.connect() / up() / disconnect()     `connect` returns at once; `up`: whether it worked
+    wifi.connect() / up() / disconnect()     `connect` returns at once, or raises OSError, or
+                                   ConfigError where it does not know a network; `up`: it worked
     leds.set(red, green, blue)     0..255 each
     button.pressed() -> bool
     slots.active() -> str          the firmware slot this code runs from

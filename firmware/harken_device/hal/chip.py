@@ -4,7 +4,6 @@ Not exercised by any test: there is no such silicon there. It is checked against
 of both ports.
 """
 
-import json
 import time
 
 import machine
@@ -12,6 +11,7 @@ import micropython
 import network
 from micropython import const
 
+from harken_device.hal import wifi_file
 from harken_device.hal.clock import Clock
 from harken_device.hal.identity import Identity
 
@@ -28,7 +28,6 @@ _RING_BYTES = const(8 * 640)
 _OUTPUT_DELAY_BLOCKS = const(2)
 _STABLE_MS = const(30)
 _WATCHDOG_MS = const(8000)  # RP2 chips cannot wait longer than 8,388 ms
-_WIFI_FILE = "wifi.json"
 
 
 @micropython.viper
@@ -118,17 +117,15 @@ class Wifi:
         """Begin to join the network.
 
         Raises:
-            OSError: there is no `wifi.json`.
-            ValueError: it is not JSON.
-            KeyError: it has no `ssid`.
+            ConfigError: `wifi.json` is missing or wrong.
+            OSError: the radio refuses.
         """
-        with open(_WIFI_FILE) as file:
-            known = json.load(file)
+        ssid, password = wifi_file.read()
         self._station.active(True)
         # Sleeping between beacons would add 100 ms and more to every packet.
         self._station.config(pm=network.WLAN.PM_NONE)
         if not self._station.isconnected():
-            self._station.connect(known["ssid"], known.get("password", ""))
+            self._station.connect(ssid, password)
 
     def up(self) -> bool:
         """Whether the network was joined and gave us an address."""

@@ -147,7 +147,7 @@ class Stage:
         ]
 
 
-async def a_whole_turn():
+async def case_a_whole_turn():
     stage = Stage()
     stage.connect()
     assert stage.engine.frame_ms == 20 and stage.hal.confirmed
@@ -181,7 +181,7 @@ async def a_whole_turn():
     assert stage.hal.feeds > 0
 
 
-async def wake_while_the_link_is_down():
+async def case_wake_while_the_link_is_down():
     stage = Stage()
     await stage.hear(WAKE)
     await stage.reach(CONNECTING)
@@ -194,7 +194,7 @@ async def wake_while_the_link_is_down():
     assert stage.kinds() == ["listen:detect", "listen:start"]
 
 
-async def a_gateway_that_cannot_be_reached():
+async def case_a_gateway_that_cannot_be_reached():
     stage = Stage()
     await stage.hear(WAKE)
     stage.engine.packet_length = 5
@@ -208,7 +208,7 @@ async def a_gateway_that_cannot_be_reached():
     await until(lambda: stage.hal.colours[-1] == (0, 0, 0), "the error is no longer shown", 4000)
 
 
-async def interrupted_while_speaking(by_button=False):
+async def case_interrupted_while_speaking(by_button=False):
     stage = Stage()
     stage.connect()
     await stage.speaking()
@@ -241,11 +241,11 @@ async def interrupted_while_speaking(by_button=False):
     await stage.reach(SPEAKING)
 
 
-async def interrupted_by_button():
-    await interrupted_while_speaking(True)
+async def case_interrupted_by_button():
+    await case_interrupted_while_speaking(True)
 
 
-async def interrupted_while_thinking():
+async def case_interrupted_while_thinking():
     stage = Stage()
     stage.connect()
     await stage.thinking()
@@ -254,7 +254,7 @@ async def interrupted_while_thinking():
     assert stage.said("abort") and "drop" not in stage.engine.did
 
 
-async def cancelled_by_the_gateway():
+async def case_cancelled_by_the_gateway():
     stage = Stage()
     stage.connect()
     await stage.speaking()
@@ -263,7 +263,7 @@ async def cancelled_by_the_gateway():
     await stage.reach(IDLE)
 
 
-async def nobody_speaks():
+async def case_nobody_speaks():
     stage = Stage()
     stage.connect()
     await stage.hear(WAKE)
@@ -274,7 +274,7 @@ async def nobody_speaks():
     assert not stage.said("harken") and not stage.engine.listening
 
 
-async def somebody_does_not_stop():
+async def case_somebody_does_not_stop():
     stage = Stage()
     stage.connect()
     await stage.hear(WAKE)
@@ -286,7 +286,7 @@ async def somebody_does_not_stop():
     assert stage.said("listen", state="stop")[0]["harken"] == {"speech": True}
 
 
-async def no_answer_comes():
+async def case_no_answer_comes():
     stage = Stage()
     stage.connect()
     await stage.thinking()
@@ -295,7 +295,7 @@ async def no_answer_comes():
     assert (90, 0, 0) in stage.hal.colours
 
 
-async def the_answer_stops_half_way():
+async def case_the_answer_stops_half_way():
     stage = Stage()
     stage.connect()
     await stage.speaking()
@@ -304,7 +304,7 @@ async def the_answer_stops_half_way():
     assert stage.engine.did[-1] == "drop" and (90, 0, 0) in stage.hal.colours
 
 
-async def an_answer_without_words():
+async def case_an_answer_without_words():
     stage = Stage()
     stage.connect()
     await stage.thinking()
@@ -312,7 +312,7 @@ async def an_answer_without_words():
     await stage.reach(IDLE)
 
 
-async def a_loudspeaker_that_never_drains():
+async def case_a_loudspeaker_that_never_drains():
     stage = Stage()
     stage.connect()
     await stage.speaking()
@@ -321,7 +321,7 @@ async def a_loudspeaker_that_never_drains():
     await stage.reach(IDLE)
 
 
-async def the_link_is_lost_in_each_state():
+async def case_the_link_is_lost_in_each_state():
     stage = Stage()
     stage.connect()
     await stage.hear(WAKE)
@@ -340,7 +340,7 @@ async def the_link_is_lost_in_each_state():
     await stage.reach(IDLE)
 
 
-async def button_starts_and_ends_a_turn():
+async def case_button_starts_and_ends_a_turn():
     stage = Stage(listen="button")
     stage.connect()
     await stage.hear(WAKE)
@@ -353,7 +353,7 @@ async def button_starts_and_ends_a_turn():
     assert stage.app.state == THINKING
 
 
-async def follow_up_listens_again():
+async def case_follow_up_listens_again():
     stage = Stage(follow_up=True)
     stage.connect()
     await stage.speaking()
@@ -366,7 +366,7 @@ async def follow_up_listens_again():
     await stage.reach(IDLE)
 
 
-async def a_stock_server_ends_the_turn():
+async def case_a_stock_server_ends_the_turn():
     stage = Stage(hello=STOCK)
     stage.connect()
     assert stage.engine.frame_ms == 60
@@ -386,7 +386,7 @@ async def a_stock_server_ends_the_turn():
     assert [kind for kind in stage.kinds() if kind.startswith("harken")] == []
 
 
-async def a_stock_server_that_starts_speaking_at_once():
+async def case_a_stock_server_that_starts_speaking_at_once():
     stage = Stage(hello=STOCK)
     stage.connect()
     await stage.hear(WAKE)
@@ -394,7 +394,7 @@ async def a_stock_server_that_starts_speaking_at_once():
     assert stage.app.state == SPEAKING and not stage.engine.listening
 
 
-async def tools_change_the_device_and_are_kept():
+async def case_tools_change_the_device_and_are_kept():
     stage = Stage()
     saved = []
     stage.app._controls._config.save = lambda: saved.append(1)
@@ -418,7 +418,7 @@ async def tools_change_the_device_and_are_kept():
     assert len(stage.said("mcp")) == 3
 
 
-async def a_reboot_is_obeyed_and_alerts_are_logged():
+async def case_a_reboot_is_obeyed_and_alerts_are_logged():
     stage = Stage()
     stage.connect()
     stage.tell("alert", status="low", message="battery\x1b[31m\n", emotion="sad")
@@ -427,7 +427,7 @@ async def a_reboot_is_obeyed_and_alerts_are_logged():
     assert stage.hal.resets == 1
 
 
-async def a_loop_that_dies_ends_the_app():
+async def case_a_loop_that_dies_ends_the_app():
     stage = Stage()
 
     def broken():
@@ -442,7 +442,7 @@ async def a_loop_that_dies_ends_the_app():
         raise AssertionError("the app went on")
 
 
-def the_watchdog_wants_both_loops():
+def case_the_watchdog_wants_both_loops():
     from harken_device import watchdog
 
     feeds = []

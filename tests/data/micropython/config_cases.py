@@ -17,7 +17,7 @@ def load(content):
     return Config(FILE, lines.append), lines
 
 
-def defaults_without_a_file():
+def case_defaults_without_a_file():
     lines = []
     config = Config("none.json", lines.append)
     assert config.text("connection") == "kept" and config.number("no_speech_ms") == 6000
@@ -25,7 +25,7 @@ def defaults_without_a_file():
     assert lines == ["config: no none.json, using defaults"], lines
 
 
-def what_is_set_is_kept_across_boots():
+def case_what_is_set_is_kept_across_boots():
     config, lines = load({"volume": 40, "listen": "button", "led": [1, 2, 3]})
     assert lines == []
     assert config.set("volume", 55) is True
@@ -37,7 +37,7 @@ def what_is_set_is_kept_across_boots():
     assert sorted(os.listdir()) == [FILE], os.listdir()
 
 
-def broken_files_become_defaults():
+def case_broken_files_become_defaults():
     for content in (
         b"",
         b"{",
@@ -56,7 +56,7 @@ def broken_files_become_defaults():
         assert len(lines) == 1 and "corrupt" in lines[0], (content[:20], lines)
 
 
-def bad_values_become_defaults_and_are_named_without_their_value():
+def case_bad_values_become_defaults_and_are_named_without_their_value():
     secret = "hunter2" * 300
     bad = {
         "volume": 101,
@@ -76,7 +76,7 @@ def bad_values_become_defaults_and_are_named_without_their_value():
     assert len(lines) == len(bad) and "hunter2" not in "".join(lines), lines
 
 
-def unknown_settings_are_named_and_survive_a_save():
+def case_unknown_settings_are_named_and_survive_a_save():
     config, lines = load({"volume": 1, "from_the_future": [1]})
     assert lines == ["config: unknown setting 'from_the_future'"], lines
     config.set("volume", 2)
@@ -85,7 +85,7 @@ def unknown_settings_are_named_and_survive_a_save():
         assert json.load(file) == {"volume": 2, "from_the_future": [1]}
 
 
-def setting_refuses_what_the_file_may_not_hold():
+def case_setting_refuses_what_the_file_may_not_hold():
     config, _ = load({})
     for name, value in (("volume", 101), ("volume", True), ("nothing", 1), ("listen", 3)):
         try:
@@ -96,7 +96,7 @@ def setting_refuses_what_the_file_may_not_hold():
     assert config.number("volume") == 70
 
 
-def a_power_cut_while_saving_keeps_the_old_file():
+def case_a_power_cut_while_saving_keeps_the_old_file():
     config, _ = load({"volume": 10})
     real = os.rename
     config.set("volume", 20)
@@ -127,7 +127,7 @@ def a_power_cut_while_saving_keeps_the_old_file():
     assert Config(FILE, print).number("volume") == 30
 
 
-def backoff_grows_within_its_bounds_and_starts_again():
+def case_backoff_grows_within_its_bounds_and_starts_again():
     from harken_device.net.backoff import Backoff
 
     seen = set()
@@ -142,7 +142,7 @@ def backoff_grows_within_its_bounds_and_starts_again():
     assert len(seen) > 50  # devices that fail together do not come back together
 
 
-def uplink_keeps_order_and_drops_the_oldest():
+def case_uplink_keeps_order_and_drops_the_oldest():
     from harken_device.net.uplink import Uplink
 
     uplink = Uplink()
