@@ -58,6 +58,27 @@ def test_a_clock_that_drifts_is_followed() -> None:
     assert clock.at(16_000 * 199) == pytest.approx(100 + 199 * 1.0001, abs=0.002)
 
 
+@pytest.mark.parametrize("days", [0, 1, 30])
+def test_a_count_that_wraps_is_the_same_clock(days: int) -> None:
+    clock = DeviceClock()
+    wrap, began = 2**30, 1000.0
+    clock.join(0, began)
+    # Reports around the wrap, the last of them after days in which the device said nothing.
+    for second in (67_105, 67_109, days * 86_400 + 67_112):
+        count = 16_000 * second
+        clock.join(count % wrap, began + second)
+        for back in (0, 3 * 16_000):
+            assert clock.at((count - back) % wrap) == pytest.approx(
+                began + second - back / 16_000, abs=1e-6
+            )
+
+
+def test_a_stage_is_on_the_other_side_of_the_wrap() -> None:
+    clock = DeviceClock()
+    clock.join(8_000, 50.0)
+    assert clock.at(2**30 - 8_000) == pytest.approx(49.0)
+
+
 def test_a_record_is_json() -> None:
     record = TurnRecord(number=1, device="d", session="s", tools=("t",), stages={"endpoint": 1.5})
     again = msgspec.json.decode(msgspec.json.encode(record), type=TurnRecord)

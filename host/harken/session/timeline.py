@@ -32,6 +32,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 _RATE = 16_000
 _OFFSETS = 16
+_WRAP_S = 2**30 / _RATE  # after which a device's count of samples begins again
 
 
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,14 +72,23 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeviceClock:
-    """Tells when a device's sample was, in this process's clock."""
+    """Tells when a device's sample was, in this process's clock.
+
+    A device counts its samples modulo 2^30, which is 18.6 hours; of the times that a count may
+    mean, the nearest to the last report is taken.
+    """
 
     def __init__(self) -> None:
         self._offsets: deque[float] = deque(maxlen=_OFFSETS)
+        self._joined_at = 0.0
 
     def join(self, samples: int, received_at: float) -> None:
         """The device's count was `samples` when it sent what arrived at `received_at`."""
-        self._offsets.append(received_at - samples / _RATE)
+        offset = received_at - samples / _RATE
+        if self._offsets:
+            offset = _nearest(offset, self._offsets[-1])
+        self._offsets.append(offset)
+        self._joined_at = received_at
 
     def at(self, samples: int) -> float:
         """When the device's count was `samples`, in `time.monotonic()` seconds.
@@ -86,7 +96,12 @@ class DeviceClock:
         Raises:
             ValueError: nothing has joined the clocks yet.
         """
-        return min(self._offsets) + samples / _RATE
+        return _nearest(min(self._offsets) + samples / _RATE, self._joined_at)
+
+
+def _nearest(time_s: float, to_s: float) -> float:
+    """`time_s`, or as many wraps of the count before or after it as are nearest to `to_s`."""
+    return time_s + round((to_s - time_s) / _WRAP_S) * _WRAP_S
 
 
 class Timeline:
