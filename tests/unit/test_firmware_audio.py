@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CASES = ("audio_cases",)
+CASES = ("audio_cases", "clock_cases")
 
 
 def test_audio(

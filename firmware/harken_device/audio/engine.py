@@ -10,7 +10,8 @@ What the application may rely on:
                      before the next hop
         HEARD        the answer's first audible sample was written; `heard_sample` is when it plays
         DRAINED      the answer is completely played
-    engine.now              the device's clock, in samples: the end of the last microphone block
+    engine.now              the device's clock, in samples modulo 2**30 (18.6 hours): the end of
+                            the last microphone block
     engine.listen(preroll_ms), engine.unlisten()     start and stop encoding the microphone
     engine.answer_begin(), answer_packet(buffer, offset, length) -> bool, answer_end()
     engine.answer_drop()    silence from the next block on
@@ -20,7 +21,8 @@ What the application may rely on:
     engine.loopback         the block that the loudspeaker played while the last microphone block
                             was recorded: the reference of an echo canceller
 
-A hop allocates nothing. Samples are counted from the first microphone block.
+A hop allocates nothing. Samples are counted from the first microphone block; the count wraps so
+that it stays a small integer on chips of 32 bits, where a larger one takes memory at each use.
 """
 
 import gc
@@ -49,6 +51,8 @@ DRAINED = const(64)
 _BLOCK = const(160)
 _OUTPUT_DELAY_BLOCKS = const(2)
 _VOLUME = const(70)
+_CLOCK = const(0x3FFFFFFF)  # every sample count is kept to these bits
+_LAST_BLOCK = const(0x3FFFFF60)  # 2**30 - 160: from here on a block takes the count past its end
 
 
 class Engine:
@@ -58,6 +62,9 @@ class Engine:
         hal: the board.
         words: the wake words to listen for (`wake.load`); most boards run one, some none.
         endpoint_ms: silence that ends the user's turn.
+
+    Attributes:
+        now: the device's clock: samples taken from the microphone, modulo 2**30.
     """
 
     def __init__(self, hal: "Board", words: "tuple[WakeWord, ...]", endpoint_ms: int) -> None:
@@ -74,10 +81,10 @@ class Engine:
         # What is written now is heard two blocks later: three blocks are on their way round.
         self._outs = [bytearray(2 * _BLOCK) for _ in range(_OUTPUT_DELAY_BLOCKS + 1)]
         self._out = 0
-        self._blocks = 0
         self._audible = False
         self._volume = _VOLUME
         self.volume = _VOLUME
+        self.now = 0
         self.packet = self._uplink.packet
         self.wake_word = ""
         self.speech_end_sample = 0
@@ -89,7 +96,8 @@ class Engine:
         mic = self._uplink.block
         if not self._mic.poll(mic):
             return 0
-        self._blocks += 1
+        now = self.now
+        self.now = now + _BLOCK if now < _LAST_BLOCK else now - _LAST_BLOCK
         self._uplink.advance()
         events = HOP | self._play()
         if self._heard_word(mic):
@@ -108,7 +116,8 @@ class Engine:
         self._speaker.write(out)
         if first >= 0 and self._audible is False:
             self._audible = True
-            self.heard_sample = (self._blocks - 1 + _OUTPUT_DELAY_BLOCKS) * _BLOCK + first
+            ahead = (_OUTPUT_DELAY_BLOCKS - 1) * _BLOCK + first
+            self.heard_sample = self.now + ahead & _CLOCK
             return HEARD
         return DRAINED if self._playout.drained else 0
 
@@ -128,14 +137,9 @@ class Engine:
             return SPEECH
         if change == ENDED:
             self.endpoint_sample = self.now
-            self.speech_end_sample = self.now - self._speech.silent_blocks * _BLOCK
+            self.speech_end_sample = self.now - self._speech.silent_blocks * _BLOCK & _CLOCK
             return SPEECH_END
         return 0
-
-    @property
-    def now(self) -> int:
-        """The device's clock: samples taken from the microphone."""
-        return self._blocks * _BLOCK
 
     @property
     def loopback(self) -> bytearray:

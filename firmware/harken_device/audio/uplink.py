@@ -10,6 +10,7 @@ from micropython import const
 _RATE = const(16_000)
 _BLOCK_BYTES = const(320)
 _RING_BLOCKS = const(36)  # a multiple of every frame length, so that no frame wraps
+_CLOCK_MS = const(0x3FFFFFFF)  # the bits of a timestamp: a small integer on chips of 32 bits
 _BITRATE = const(24_000)
 _COMPLEXITY = const(0)
 LARGEST_PACKET = const(400)
@@ -20,7 +21,7 @@ class Uplink:
 
     Attributes:
         packet: the last packet, bytes [packet_length], until the next hop.
-        packet_timestamp_ms: device time of its first sample.
+        packet_timestamp_ms: device time of its first sample, modulo 2**30.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,8 @@ class Uplink:
             ring[i * _BLOCK_BYTES : (i + 1) * _BLOCK_BYTES] for i in range(_RING_BLOCKS)
         ]
         self._slot = 0  # where the microphone writes next
-        self._written = 0  # blocks in all
+        self._written = 0  # blocks in all, less whole rings that were forgotten
+        self._ms = 0  # device time at the end of the last block
         self._next = -1  # first block not yet encoded; -1: not listening
         self.packet = bytearray(LARGEST_PACKET)
         self.packet_length = 0
@@ -65,6 +67,9 @@ class Uplink:
         slot = self._slot + 1
         self._slot = slot if slot < _RING_BLOCKS else 0
         self._written += 1
+        self._ms = self._ms + 10 & _CLOCK_MS
+        if self._next < 0 and self._written >= 2 * _RING_BLOCKS:
+            self._written -= _RING_BLOCKS  # a count that grew for months would outgrow its memory
 
     def listen(self, preroll_ms: int) -> None:
         """Encode from at least `preroll_ms` ago (as far as the ring reaches) on."""
@@ -92,6 +97,6 @@ class Uplink:
             return False
         frame = self._frames[start % _RING_BLOCKS // blocks]
         self.packet_length = self._encoder.encode(frame, blocks * 160, self.packet)
-        self.packet_timestamp_ms = start * 10
+        self.packet_timestamp_ms = self._ms - (self._written - start) * 10 & _CLOCK_MS
         self._next = start + blocks
         return True
