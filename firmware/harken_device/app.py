@@ -82,6 +82,7 @@ class App:
         self._deadline = ticks_ms()  # of the state, where it has one
         self._word = ""  # that began this conversation; "" for the button
         self._spoke = False  # speech began in this listening
+        self._ended = False  # and ended, before the link was up
         self._ends_turns = False  # the gateway leaves the end of the turn to us
         self._marked = False  # the gateway wants marks
         self._reported = False  # the gateway wants playout reports
@@ -186,6 +187,7 @@ class App:
             self._abort("wake_word_detected" if word else "button")
         self._word = word
         self._spoke = False
+        self._ended = False
         self.link.awake = True
         self._engine.listen(self._config.number("preroll_ms") if word else 0)
         if self.link.up:
@@ -211,6 +213,10 @@ class App:
         self._hal.mark("speech_end", engine.speech_end_sample, None)
         if self.state == LISTENING and self._ends_turns:
             self._stop_listening(True)
+        elif self.state == CONNECTING:
+            # The silence that follows must not push what was said out of the queue.
+            engine.unlisten()
+            self._ended = True
 
     def _stop_listening(self, speech: bool) -> None:
         engine, link = self._engine, self.link
@@ -352,6 +358,10 @@ class App:
         self._hal.slots.confirm()
         if self.state == CONNECTING:
             self._start_listening()
+            if self._ended and self._ends_turns:
+                self._stop_listening(True)
+            elif self._ended:
+                self._engine.listen(0)  # the gateway finds the end by the silence
 
     def link_down(self) -> None:
         """The connection is gone."""

@@ -269,6 +269,29 @@ async def test_comes_back_after_the_gateway_and_after_the_wifi(tmp_path: Path) -
     assert board.boots == 1
 
 
+async def test_what_is_said_while_it_connects_is_answered(tmp_path: Path) -> None:
+    agent, talker = SimAgent(), Talker()
+    async with (
+        Gateway(settings(tmp_path), agents=agent) as gateway,
+        device(gateway, talker) as board,
+    ):
+        await press(board)
+        await board.wait_mark("state", "listening")
+        board.wifi(False)
+        await board.wait_mark("error", "the connection was lost")
+        called = len(board.marks)
+        await press(board)
+        await board.wait_mark("state", "connecting", after=called)
+        talker.talk(600)
+        ended = await board.wait_mark("speech_end", after=called)
+        board.wifi(True)
+        answered = await board.wait_mark("heard", after=called, timeout=15)
+        states = [mark.value for mark in board.marks[called:] if mark.name == "state"]
+    assert states == ["connecting", "listening", "thinking", "speaking"]
+    assert 600 <= agent.heard_ms[-1] <= 2_000
+    assert answered.sample > ended.sample
+
+
 async def test_an_unreachable_gateway_is_shown_and_flash_stays_whole(tmp_path: Path) -> None:
     async with Gateway(settings(tmp_path), agents=SimAgent()) as gateway:
         nowhere = gateway.addresses.http

@@ -232,6 +232,43 @@ async def test_what_is_said_while_connecting_comes_after_the_call(tmp_path: Path
     ]
 
 
+async def test_the_next_call_after_a_loss_connects_at_once_and_loses_no_word(
+    tmp_path: Path,
+) -> None:
+    sim = SimGateway()
+    async with gateway(sim) as url:
+        lines = await live(
+            tmp_path,
+            {"websocket_url": url},
+            # Without the call, the next try would come after the end of the test.
+            *("up", "backoff:60000", "wake", "packets:3", "wifi:off", "down"),
+            *("wake", "state:connecting", "packets:30", "wifi:on", "state:listening"),
+            *("say:5", "state:thinking", "pass:200"),
+        )
+    first, second = sim.connections
+    assert first.order[:2] == ["listen:detect", "listen:start"]
+    assert any(line.endswith("the connection was lost") for line in lines)
+    assert second.order[:37] == ["listen:detect", "listen:start", *["packet"] * 35]
+    assert [packet[0] for packet in second.packets] == [*range(30), *range(5)]
+
+
+async def test_of_a_long_wait_for_the_gateway_the_last_two_seconds_are_sent(
+    tmp_path: Path,
+) -> None:
+    sim = SimGateway()
+    async with gateway(sim) as url:
+        lines = await live(
+            tmp_path,
+            {"websocket_url": url},
+            *("up", "wifi:off", "down", "wake", "state:connecting", "packets:130"),
+            *("wifi:on", "state:listening", "say:5", "state:thinking", "pass:200"),
+        )
+    (heard,) = [one for one in sim.connections if one.packets]
+    assert heard.order[:2] == ["listen:detect", "listen:start"]
+    assert [packet[0] for packet in heard.packets] == [*range(30, 130), *range(5)]
+    assert "dropped 30" in lines
+
+
 async def test_a_connection_per_conversation_is_closed_after_it(tmp_path: Path) -> None:
     sim = SimGateway(answer=(b"abc",))
     async with gateway(sim) as url:

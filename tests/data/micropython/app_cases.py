@@ -194,6 +194,39 @@ async def case_wake_while_the_link_is_down():
     assert stage.kinds() == ["listen:detect", "listen:start"]
 
 
+async def case_speech_that_ends_before_the_link_is_up():
+    stage = Stage()
+    await stage.hear(WAKE)
+    stage.engine.packet_length = 5
+    await stage.hear(SPEECH | PACKET)
+    await stage.hear(SPEECH_END | PACKET)
+    # It is kept as it is: silence does not push it out of the queue.
+    assert stage.app.state == CONNECTING and not stage.engine.listening
+    assert stage.link.uplink.waiting == 2
+    stage.connect()
+    await stage.reach(THINKING)
+    assert stage.kinds() == ["listen:detect", "listen:start", "listen:stop", "harken:marks"]
+    assert stage.said("listen", state="stop")[0]["harken"] == {"speech": True}
+    marks = stage.said("harken", kind="marks")[0]["samples"]
+    assert marks == {"speech_end": -2720, "device_endpoint": 480, "uplink_last": 480}, marks
+
+
+async def case_a_stock_server_is_left_to_find_the_end_after_the_link_is_up():
+    stage = Stage(hello=STOCK)
+    await stage.hear(WAKE)
+    await stage.hear(SPEECH)
+    await stage.hear(SPEECH_END)
+    stage.connect()
+    await stage.reach(LISTENING)
+    assert stage.engine.listening
+    assert stage.kinds() == ["listen:detect", "listen:start"]
+    # What was said before the link was up belongs to this call alone.
+    stage.tell("stt", text="hello")
+    stage.tell("tts", state="stop")
+    await stage.hear(WAKE)
+    assert stage.app.state == LISTENING and stage.engine.listening
+
+
 async def case_a_gateway_that_cannot_be_reached():
     stage = Stage()
     await stage.hear(WAKE)

@@ -6,7 +6,8 @@ flood:COUNT     packets without pause      state:NAME       wait for a state
 answer:COUNT    wait for so many packets of the answer, then let it drain
 log:WORDS       wait for a line of the log clock:FACTOR     the link's clock runs faster
 hurry:MS        no wait of the link is longer              pass:MS  let time pass
-patience:MS     of the watchdog
+patience:MS     of the watchdog            wifi:off, wifi:on   in and out of reach
+backoff:MS      what the link waits after a failure
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from harken_device import watchdog
 from harken_device.app import STATES, App
 from harken_device.config import Config
 from harken_device.net import bootstrap, link
+from harken_device.net.backoff import Backoff
 
 
 def turn_clock(factor):
@@ -77,6 +79,12 @@ class Life:
         for _ in self.engine.speak(count, 400):
             await asyncio.sleep_ms(0)
 
+    async def reach(self, argument):
+        self.hal.wifi.in_reach = argument == "on"
+
+    async def back_off(self, milliseconds):
+        self.app.link._backoff = Backoff(milliseconds, milliseconds)
+
     def step(self, what, argument):
         """What to await for one step."""
         app, lines = self.app, self.hal.lines
@@ -91,6 +99,8 @@ class Life:
             "state": lambda: until(lambda: STATES[app.state] == argument, argument, 15000),
             "answer": lambda: self.answered(int(argument)),
             "log": lambda: until(lambda: any(argument in one for one in lines), argument, 15000),
+            "wifi": lambda: self.reach(argument),
+            "backoff": lambda: self.back_off(int(argument)),
             "pass": lambda: asyncio.sleep_ms(int(argument)),
         }[what]()
 
