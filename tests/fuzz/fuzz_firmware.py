@@ -89,6 +89,7 @@ with atheris.instrument_imports(include=["harken_device"]):
     from harken_device.errors import BootstrapError, ProtocolError, WebSocketError
     from harken_device.net import websocket
     from harken_device.net.bootstrap import Answer
+    from harken_device.net.frames import LARGEST_BINARY, LARGEST_TEXT
 
 
 def frames(data: bytes) -> None:
@@ -99,7 +100,7 @@ def frames(data: bytes) -> None:
     try:
         # A poll that finds nothing may still have taken frames that are no messages.
         while socket.poll() != websocket.NOTHING or stream.left:
-            assert socket.length <= max(websocket.LARGEST_BINARY, websocket.LARGEST_TEXT)
+            assert socket.length <= max(LARGEST_BINARY, LARGEST_TEXT)
     except WebSocketError:
         pass
 

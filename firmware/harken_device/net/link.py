@@ -9,9 +9,10 @@ from harken_device import __version__, protocol, watchdog
 from harken_device.errors import DeviceError, NetError, ProtocolError, WebSocketError, printable
 from harken_device.net import bootstrap
 from harken_device.net.backoff import Backoff
+from harken_device.net.frames import BINARY, TEXT
 from harken_device.net.stream import Trust, deadline_in, left
 from harken_device.net.uplink import LONGEST_PACKET, Uplink
-from harken_device.net.websocket import BINARY, HEADROOM, NOTHING, TEXT, WebSocket
+from harken_device.net.websocket import HEADROOM, NOTHING, WebSocket
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:

@@ -9,29 +9,26 @@ import os
 from time import ticks_diff, ticks_ms
 
 from harken_core import mask
-from micropython import RingIO, const
+from micropython import const
 
 from harken_device.errors import NetError, WebSocketError
 from harken_device.net import http
+from harken_device.net.frames import (
+    BINARY,
+    CLOSE,
+    LARGEST_CONTROL,
+    MORE,
+    PING,
+    PONG,
+    TEXT,
+    Frames,
+)
 from harken_device.net.masking import Keys
 from harken_device.net.stream import Address, Stream, Trust, left
 
 NOTHING = const(0)
-TEXT = const(1)
-BINARY = const(2)
-_CONTINUATION = const(0)
-_CLOSE = const(8)
-_PING = const(9)
-_PONG = const(10)
-_MORE = const(-1)  # bytes are missing
-_AGAIN = const(-2)  # a frame that is no message was taken
-
 HEADROOM = const(8)  # bytes that `send` needs free before the payload
-LARGEST_BINARY = const(4096)
-LARGEST_TEXT = const(16_384)
 
-_LARGEST_CONTROL = const(125)
-_LARGEST_WHOLE = const(1024)  # a message up to this is taken without allocation
 _PATIENCE_MS = const(10_000)
 _MOST_FRAMES = const(32)  # that are no message, taken by one `poll`
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -52,9 +49,6 @@ class WebSocket:
         patience_ms: for how long the server may stall within a message, and leave ours unread.
 
     Attributes:
-        payload: where `poll` left a binary message.
-        length: bytes of it.
-        text: the text message that `poll` took.
         heard_at: `ticks_ms()` when bytes last came in.
     """
 
@@ -62,32 +56,32 @@ class WebSocket:
         self._patience_ms = patience_ms
         self._stream = Stream()
         self._keys = Keys()
-        self._ring = RingIO(_LARGEST_WHOLE)
-        self._chunk = bytearray(_LARGEST_WHOLE)
-        self.payload = self._chunk
-        self.length = 0
-        self.text = ""
+        self._frames = Frames()
         self.heard_at = ticks_ms()
-        # Receiving: the frame whose payload is awaited, and the message it continues.
-        self._head = bytearray(2)
-        self._in_payload = False
-        self._wide = False  # the two bytes awaited are an extended length
-        self._opcode = 0
-        self._final = False
-        self._length = 0  # bytes of its payload that are still to come
-        self._whole = False  # the payload is taken in one piece
-        self._message = 0  # kind of the message that the frame is part of
-        self._parts = bytearray()
-        self._began = 0
-        # Sending: the frame under way, and the control frame that waits for it.
+        # The frame under way, and the control frame that waits for it.
         self._out: bytearray | None = None
         self._out_at = 0
         self._out_left = 0
         self._out_since = 0
-        self._control = bytearray(HEADROOM + _LARGEST_CONTROL)
+        self._control = bytearray(HEADROOM + LARGEST_CONTROL)
         self._control_length = 0
         self._control_opcode = 0
         self._live = False  # open, and no close frame sent
+
+    @property
+    def payload(self) -> bytearray:
+        """Where `poll` left a binary message."""
+        return self._frames.payload
+
+    @property
+    def length(self) -> int:
+        """Bytes of `payload` that count."""
+        return self._frames.length
+
+    @property
+    def text(self) -> str:
+        """The text message that `poll` took."""
+        return self._frames.text
 
     async def open(
         self, url: str, headers: "list[tuple[str, str]]", trust: Trust, deadline: int
@@ -151,138 +145,40 @@ class WebSocket:
     def _next(self) -> int:
         frames = 0
         while frames < _MOST_FRAMES:
-            kind = self._step()
-            if kind >= 0:
+            kind = self._frames.step()
+            if TEXT <= kind <= BINARY:
                 return kind
-            if kind == _AGAIN:
+            if kind >= CLOSE:
+                self._obey(kind)
+            if kind != MORE:
                 frames += 1
             elif not self._fill():
                 break
         return NOTHING
 
     def _fill(self) -> bool:
-        count = self._stream.readinto(self._chunk, _LARGEST_WHOLE - self._ring.any())
+        count = self._frames.fill(self._stream)
         if count > 0:
-            self._ring.write(self._chunk, 0, count)
             self.heard_at = ticks_ms()
             return True
         if count < 0:
             raise WebSocketError("the gateway hung up without a close")
-        if self._amid() and ticks_diff(ticks_ms(), self._began) > self._patience_ms:
+        if self._frames.stalled(self._patience_ms):
             raise WebSocketError("the gateway stalls within a message", 1008)
         return False
 
-    def _amid(self) -> bool:
-        return self._in_payload or self._wide or self._ring.any() > 0
-
-    def _step(self) -> int:
-        """Go on by one header or payload; `_MORE` where its bytes have not come yet."""
-        if self._in_payload:
-            return self._take_payload()
-        if self._ring.any() < 2:
-            if not self._amid():
-                self._began = ticks_ms()
-            return _MORE
-        self._ring.readinto(self._head, 2)
-        if self._wide:
-            self._wide = False
-            self._length = self._head[0] << 8 | self._head[1]
-            if self._length < 126:
-                raise WebSocketError("a length in more bytes than it needs", 1002)
-        else:
-            self._open_frame(self._head[0], self._head[1])
-            if self._wide:
-                return _AGAIN
-        self._weigh()
-        self._in_payload = True
-        return self._take_payload()
-
-    def _open_frame(self, first: int, second: int) -> None:
-        opcode = first & 15
-        self._final = first >= 128
-        if first & 0x70:
-            raise WebSocketError("reserved bits are set", 1002)
-        if second & 128:
-            raise WebSocketError("a server must not mask", 1002)
-        if opcode >= _CLOSE:
-            if opcode > _PONG or not self._final or second > _LARGEST_CONTROL:
-                raise WebSocketError("a control frame that is none", 1002)
-        elif opcode > BINARY or (opcode == _CONTINUATION) == (self._message == 0):
-            raise WebSocketError("a frame out of order", 1002)
-        if second == 127:
-            raise WebSocketError("a message is too big", 1009)
-        self._opcode = opcode
-        self._wide = second == 126
-        self._length = second
-
-    def _weigh(self) -> None:
-        """Decide how the payload is taken, and whether it may be that long."""
-        self._whole = self._opcode >= _CLOSE or (
-            self._final and self._opcode != _CONTINUATION and self._length <= _LARGEST_WHOLE
-        )
-        if self._opcode >= _CLOSE:
-            return
-        if self._opcode != _CONTINUATION:
-            self._message = self._opcode
-        largest = LARGEST_TEXT if self._message == TEXT else LARGEST_BINARY
-        if self._length + len(self._parts) > largest:
-            raise WebSocketError("a message is too big", 1009)
-
-    def _take_payload(self) -> int:
-        if not self._whole:
-            return self._take_part()
-        if self._ring.any() < self._length:
-            return _MORE
-        if self._length:
-            self._ring.readinto(self._chunk, self._length)
-        self._in_payload = False
-        self._began = ticks_ms()
-        if self._opcode >= _CLOSE:
-            self._obey()
-            return _AGAIN
-        self.length = self._length
-        return self._finish(self._chunk)
-
-    def _take_part(self) -> int:
-        """A long message, or a fragment: gathered in memory that is allocated for it."""
-        count = min(self._ring.any(), self._length)
-        if count:
-            self._ring.readinto(self._chunk, count)
-            self._parts.extend(memoryview(self._chunk)[:count])
-            self._length -= count
-        if self._length:
-            return _MORE
-        self._in_payload = False
-        if not self._final:
-            return _AGAIN
-        parts = self._parts
-        self._parts = bytearray()
-        self.length = len(parts)
-        return self._finish(parts)
-
-    def _finish(self, buffer: bytearray) -> int:
-        kind = self._message
-        self._message = 0
-        self.payload = buffer
-        if kind == TEXT:
-            try:
-                self.text = str(memoryview(buffer)[: self.length], "utf-8")
-            except UnicodeError:
-                raise WebSocketError("a text that is not UTF-8", 1007)
-        return kind
-
-    def _obey(self) -> None:
-        """A control frame lies in `_chunk`."""
-        length = self._length
-        if self._opcode == _CLOSE:
-            code = self._chunk[0] << 8 | self._chunk[1] if length >= 2 else 1005
+    def _obey(self, opcode: int) -> None:
+        """A control frame has come."""
+        payload, length = self._frames.payload, self._frames.length
+        if opcode == CLOSE:
+            code = payload[0] << 8 | payload[1] if length >= 2 else 1005
             raise WebSocketError("the gateway closed: %d" % code, code)
         # Of several pings the last is answered (RFC 6455 section 5.5.3); a close goes before.
-        if self._opcode == _PING and self._control_opcode != _CLOSE:
+        if opcode == PING and self._control_opcode != CLOSE:
             for i in range(length):
-                self._control[HEADROOM + i] = self._chunk[i]
+                self._control[HEADROOM + i] = payload[i]
             self._control_length = length
-            self._control_opcode = _PONG
+            self._control_opcode = PONG
 
     # ------------------------------------------------------------------ sending
 
@@ -323,7 +219,7 @@ class WebSocket:
         """Ask for a sign of life."""
         if not self._control_opcode:
             self._control_length = 0
-            self._control_opcode = _PING
+            self._control_opcode = PING
 
     def _begin(self, opcode: int, buffer: bytearray, start: int, length: int) -> None:
         key = self._keys.fresh()
@@ -377,7 +273,7 @@ class WebSocket:
         self._control[HEADROOM] = plain >> 8
         self._control[HEADROOM + 1] = plain & 255
         self._control_length = 2
-        self._control_opcode = _CLOSE
+        self._control_opcode = CLOSE
         try:
             self.flush()
         except NetError:

@@ -12,7 +12,8 @@ from binascii import hexlify, unhexlify
 from harken_device import protocol, tools
 from harken_device.errors import DeviceError, WebSocketError
 from harken_device.net.bootstrap import Answer
-from harken_device.net.websocket import NOTHING, TEXT, WebSocket
+from harken_device.net.frames import TEXT
+from harken_device.net.websocket import NOTHING, WebSocket
 
 
 class SimStream:

@@ -9,8 +9,9 @@ import asyncio
 import sys
 
 from harken_device.errors import NetError, WebSocketError
+from harken_device.net.frames import BINARY, TEXT
 from harken_device.net.stream import Trust, deadline_in, left
-from harken_device.net.websocket import BINARY, HEADROOM, NOTHING, TEXT, WebSocket
+from harken_device.net.websocket import HEADROOM, NOTHING, WebSocket
 
 
 async def message(socket, within_ms=15000):
