@@ -8,7 +8,7 @@ entered by nobody but an update and left by a reboot.
 """
 
 import asyncio
-from time import ticks_diff, ticks_ms
+from time import ticks_ms
 
 from micropython import const
 
@@ -18,6 +18,7 @@ from harken_device.errors import printable
 from harken_device.lights import Lights
 from harken_device.net.link import Link
 from harken_device.net.stream import deadline_in, left
+from harken_device.signalling import Signalling
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ _CONNECTING_MS = const(10_000)
 _THINKING_MS = const(30_000)
 _SILENT_ANSWER_MS = const(30_000)  # speaking, and the gateway sends nothing
 _DRAIN_MS = const(3000)  # beyond what is buffered
-_REPORT_MS = const(200)
 _CONTROL_MS = const(10)
 _AUDIO_MS = const(1)
 
@@ -72,6 +72,7 @@ class App:
         self._engine = engine
         self._dog = watchdog.Watchdog(hal.watchdog.feed)
         self.link = Link(hal, config, self, self._dog)
+        self._gateway = Signalling(hal, engine, self.link)
         self._lights = Lights(hal.leds, config.colour("led"))
         self._controls = Controls(
             hal, config, engine, self._lights, lambda: (STATES[self.state], self.link.up)
@@ -83,10 +84,6 @@ class App:
         self._word = ""  # that began this conversation; "" for the button
         self._spoke = False  # speech began in this listening
         self._ended = False  # and ended, before the link was up
-        self._ends_turns = False  # the gateway leaves the end of the turn to us
-        self._marked = False  # the gateway wants marks
-        self._reported = False  # the gateway wants playout reports
-        self._report_at = ticks_ms()
         self._aborted = False  # what still comes of the old answer is ignored
         self._draining = False  # the answer is complete, the loudspeaker is not done
         self._last_packet = 0  # sample counter at the last packet for the gateway
@@ -136,20 +133,13 @@ class App:
             self._on_button()
         self._button = pressed
         self._lights.look()
-        if self.state == SPEAKING and self._reported:
-            self._report()
+        if self.state == SPEAKING:
+            self._gateway.answer_plays()
         if self.state == IDLE:
             self._controls.save()
         elif self.state != UPDATING and left(self._deadline) <= 0:
             self._too_late()
         self._dog.check()
-
-    def _report(self) -> None:
-        now = ticks_ms()
-        if ticks_diff(now, self._report_at) >= _REPORT_MS:
-            self._report_at = now
-            engine = self._engine
-            self.link.report_playout(engine.played_ms, engine.buffered_ms, engine.late)
 
     # ------------------------------------------------------------------ what the engine heard
 
@@ -164,7 +154,7 @@ class App:
             self._on_speech_end()
         if flags & _HEARD:
             self._hal.mark("heard", engine.heard_sample, None)
-            self._send_marks({"heard_first": engine.heard_sample})
+            self._gateway.stages({"heard_first": engine.heard_sample})
         if flags & _DRAINED and self._draining:
             self._answer_over()
         if flags & _WAKE:
@@ -197,12 +187,7 @@ class App:
             self._enter(CONNECTING, _CONNECTING_MS)
 
     def _start_listening(self) -> None:
-        """Say so before the audio that already waits."""
-        link = self.link
-        if self._word:
-            link.send(protocol.listen_detect(link.session_id, self._word), True)
-        link.send(protocol.listen_start(link.session_id), True)
-        self._hal.mark("listen", self._engine.now, "start")
+        self._gateway.listen_start(self._word)
         if self._spoke:
             self._enter(LISTENING, self._config.number("longest_listen_ms"))
         else:
@@ -211,7 +196,7 @@ class App:
     def _on_speech_end(self) -> None:
         engine = self._engine
         self._hal.mark("speech_end", engine.speech_end_sample, None)
-        if self.state == LISTENING and self._ends_turns:
+        if self.state == LISTENING and self._gateway.ends_turns:
             self._stop_listening(True)
         elif self.state == CONNECTING:
             # The silence that follows must not push what was said out of the queue.
@@ -219,15 +204,14 @@ class App:
             self._ended = True
 
     def _stop_listening(self, speech: bool) -> None:
-        engine, link = self._engine, self.link
+        engine = self._engine
         engine.unlisten()
         self._aborted = False
-        link.send(protocol.listen_stop(link.session_id, speech if self._ends_turns else None))
-        self._hal.mark("listen", engine.now, "stop")
+        self._gateway.listen_stop(speech)
         if not speech:
             self._rest()
             return
-        self._send_marks(
+        self._gateway.stages(
             {
                 "speech_end": engine.speech_end_sample,
                 "device_endpoint": engine.endpoint_sample,
@@ -235,11 +219,6 @@ class App:
             }
         )
         self._enter(THINKING, _THINKING_MS)
-
-    def _send_marks(self, samples: "dict[str, int]") -> None:
-        if self._marked and self.link.up:
-            link = self.link
-            link.send(protocol.marks(link.session_id, self._engine.now, samples))
 
     # ------------------------------------------------------------------ states
 
@@ -286,30 +265,21 @@ class App:
 
     def _abort(self, reason: str) -> None:
         """The user interrupts: silence first, then tell."""
-        engine, link = self._engine, self.link
-        if self.state == SPEAKING:
-            engine.answer_drop()
         self._draining = False
-        self._hal.mark("abort", engine.now, reason)
         if self.state == SPEAKING:
-            self._report_end()
-        if link.up:
-            link.send(protocol.abort(link.session_id, reason))
+            self._engine.answer_drop()
+            self._gateway.answer_ended()
+        self._gateway.abort(reason)
         self._aborted = True
 
-    def _report_end(self) -> None:
-        if self._reported and self.link.up:
-            link, engine = self.link, self._engine
-            link.send(protocol.playout(link.session_id, engine.played_ms, 0, engine.late, True))
-
     def _begin_answer(self) -> None:
-        if self._aborted or (self.state == LISTENING and self._ends_turns):
+        if self._aborted or (self.state == LISTENING and self._gateway.ends_turns):
             return
         if self.state == LISTENING:
             self._engine.unlisten()
         self._draining = False
         self._engine.answer_begin()
-        self._report_at = ticks_ms()
+        self._gateway.answer_begins()
         self.link.awake = True
         self._enter(SPEAKING, _SILENT_ANSWER_MS)
 
@@ -330,7 +300,7 @@ class App:
     def _answer_over(self) -> None:
         """The loudspeaker is silent again."""
         self._hal.mark("drained", self._engine.now, None)
-        self._report_end()
+        self._gateway.answer_ended()
         self._draining = False
         if self._config.flag("follow_up") and self.link.up:
             self._word = ""
@@ -349,16 +319,14 @@ class App:
 
     def link_up(self, hello: protocol.ServerHello) -> None:
         """The gateway has greeted."""
-        self._ends_turns = "endpoint" in hello.features
-        self._marked = "marks" in hello.features
-        self._reported = "playout" in hello.features
+        self._gateway.agree(hello.features)
         self._aborted = False
         self._engine.configure(hello.frame_ms)
         self._hal.mark("link", self._engine.now, "up")
         self._hal.slots.confirm()
         if self.state == CONNECTING:
             self._start_listening()
-            if self._ended and self._ends_turns:
+            if self._ended and self._gateway.ends_turns:
                 self._stop_listening(True)
             elif self._ended:
                 self._engine.listen(0)  # the gateway finds the end by the silence
@@ -390,7 +358,7 @@ class App:
         elif kind == "mcp":
             reply = self._controls.server.answer(message["payload"])
             if reply is not None:
-                self.link.send(protocol.mcp(self.link.session_id, reply))
+                self._gateway.reply(reply)
         elif kind == "alert":
             self._hal.log("gateway: " + printable(message["status"] + ": " + message["message"]))
         elif kind == "system":
@@ -410,7 +378,7 @@ class App:
     def _on_stt(self, text: str) -> None:
         self._hal.mark("stt", self._engine.now, printable(text))
         self._aborted = False
-        if text and self.state == LISTENING and not self._ends_turns:
+        if text and self.state == LISTENING and not self._gateway.ends_turns:
             # The gateway found the end of the turn.
             self._engine.unlisten()
             self._enter(THINKING, _THINKING_MS)

@@ -77,8 +77,9 @@ class Stage:
         for name, value in settings.items():
             config.set(name, value)
         self.engine = SimEngine()
+        application.Link = lambda *_: SimLink()
         self.app = App(self.hal, config, self.engine)
-        self.link = self.app.link = SimLink()
+        self.link = self.app.link
         self.hello = protocol.ServerHello(hello)
         self.skipped_ms = 0
         real = application.left
