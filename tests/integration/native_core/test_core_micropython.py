@@ -12,7 +12,7 @@ import pytest
 from harken_models.core import HOP, Features, Vad, Wake, mask
 from harken_models.pack import pack
 
-from .conftest import MODELS, run_on_board
+from .conftest import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,12 +96,16 @@ def test_the_same_in_micropython(
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("architecture", ["armv6m", "armv7emsp"])
 def test_the_same_on_arm(
-    architecture: str, tflite_models: Mapping[str, bytes], clip: Samples, tmp_path: Path
+    architecture: str,
+    tflite_models: Mapping[str, bytes],
+    clip: Samples,
+    tmp_path: Path,
+    run_on_board: Callable[..., str],
 ) -> None:
     models = {name: pack(model) for name, model in tflite_models.items()}
     pcm = clip[: 3 * 16000]
     files = lay_out(tmp_path, models, pcm)
-    printed = run_on_board(script("/files/", models, pcm), tmp_path, architecture, *files)
+    printed = run_on_board(script("/files/", models, pcm), architecture, *files)
     assert json.loads(printed) == ours(models, pcm)
 
 

