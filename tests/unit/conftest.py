@@ -18,9 +18,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test that takes `micropython_case` every `case_…` function of its `CASES` modules."""
     if "micropython_case" not in metafunc.fixturenames:
         return
+    modules: tuple[str, ...] = getattr(metafunc.module, "CASES", ())
     found = [
         (module, node.name)
-        for module in metafunc.module.CASES
+        for module in modules
         for node in ast.parse((_CASES / f"{module}.py").read_text("utf-8")).body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("case_")
