@@ -6,6 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
+from harken.agents import intents
 from harken.agents.cascade import CascadeAgent
 from harken.agents.engines import Engines
 from harken.errors import ModelMissingError
@@ -68,6 +69,8 @@ class AgentFactory:
                 group.create_task(engines.stt.prepare())
                 group.create_task(engines.llm.prepare(self._settings.instructions))
                 group.create_task(engines.tts.prepare())
+                # The sentences are read on first use, which no user should wait for.
+                group.create_task(asyncio.to_thread(intents.match, "set the volume to thirty"))
         except BaseExceptionGroup as failures:
             await _close(engines)
             raise failures.exceptions[0] from None
