@@ -38,7 +38,10 @@ def models() -> None:
 @models.command("list")
 @_as_json
 def list_models(as_json: bool) -> None:
-    """Show every model, its licence, its size and whether it is in the store."""
+    """Show every model: source, licence, size and whether it is in the store.
+
+    With --json its files and their SHA-256 as well.
+    """
     store = Store()
     rows = [_row(store, model) for model in store.manifest.models.values()]
     if as_json:
@@ -47,11 +50,17 @@ def list_models(as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "what it is", "licence", "MB", "state", title=str(store.root))
-    table.columns[0].no_wrap = True
+    columns = ("model", "what it is", "source", "licence", "MB", "state")
+    table = Table(*columns, title=str(store.root))
+    for column in (0, 4, 5):
+        table.columns[column].no_wrap = True
+    for column in (1, 2):
+        table.columns[column].overflow = "fold"  # a name cut short cannot be looked up
     for row in rows:
         size = f"{row['size'] / 1e6:.1f}"
-        table.add_row(row["name"], row["about"], row["licence"], size, row["state"])
+        table.add_row(
+            *(row[name] for name in ("name", "about", "source", "licence")), size, row["state"]
+        )
     Console().print(table)
 
 
@@ -80,19 +89,19 @@ def pull(names: tuple[str, ...], as_json: bool) -> None:
 @_names
 @_as_json
 def verify(names: tuple[str, ...], as_json: bool) -> None:
-    """Rehash the files of the models in the store, or of those named.
+    """Rehash the files of every model, or of those named.
 
-    Fails if a file differs from the manifest, or if a model that was named is not there.
+    Fails if a file differs from the manifest, or if a model is not there.
     """
     store = Store()
     states = {name: store.verify(name) for name in names or store.manifest.models}
     damaged = [name for name, state in states.items() if state == "damaged"]
-    missing = [name for name in names if states[name] == "missing"]
+    missing = [name for name, state in states.items() if state == "missing"]
     if as_json:
         click.echo(json.dumps({"store": str(store.root), "models": states}, indent=2))
     else:
         click.echo("\n".join(f"{name}: {state}" for name, state in states.items()))
-    again = f"run `harken models pull {' '.join(damaged or missing)}`"
+    again = f"run `harken models pull {' '.join(damaged + missing)}`"
     if damaged:
         raise ModelHashError(f"damaged: {', '.join(damaged)}", hint=again)
     if missing:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from harken.cli import exit_status
 from harken.errors import ModelError, ModelHashError, ModelMissingError
 from harken_models.cli import models
 from harken_models.manifest import load_manifest
@@ -35,8 +36,32 @@ def test_list_shows_every_model_with_licence_size_and_state(root: Path) -> None:
         assert row["state"] == "missing"
         assert row["licence"]
         assert row["size"] == manifest.models[row["name"]].size
+        assert row["sha256"].keys() == {file.name for file in manifest.models[row["name"]].files}
+        assert all(len(digest) == 64 for digest in row["sha256"].values())
+
+
+def test_the_table_shows_name_source_licence_and_state(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     done = CliRunner().invoke(models, ["list"])
-    assert all(name in done.stdout for name in manifest.models)
+    manifest = load_manifest()
+    lines = done.stdout.splitlines()
+    for model in manifest.models.values():
+        (line,) = [line for line in lines if f" {model.name} " in line]
+        assert manifest.archive_of(model).source in line
+        assert model.licence in line
+        assert f"{model.size / 1e6:.1f}" in line
+        assert "missing" in line
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_verify_fails_where_models_are_missing(root: Path, as_json: list[str]) -> None:
+    done = CliRunner().invoke(models, ["verify", *as_json])
+    assert isinstance(done.exception, ModelMissingError)
+    assert exit_status(done.exception) == 5
+    assert all(name in str(done.exception) for name in load_manifest().models)
+    assert "missing" in done.stdout
 
 
 def test_verify_fails_for_a_model_that_was_named_and_is_not_there(root: Path) -> None:
@@ -46,7 +71,6 @@ def test_verify_fails_for_a_model_that_was_named_and_is_not_there(root: Path) ->
     done = CliRunner().invoke(models, ["verify", "silero-vad", "--json"])
     assert isinstance(done.exception, ModelMissingError)
     assert json.loads(done.stdout)["models"] == {"silero-vad": "missing"}
-    assert CliRunner().invoke(models, ["verify"]).exit_code == 0
 
 
 def test_verify_finds_a_damaged_file(root: Path) -> None:
