@@ -286,7 +286,9 @@ def test_the_report_shows_both_turns(tmp_path: Path) -> None:
 
 def test_words_are_compared_without_case_and_punctuation() -> None:
     assert words("Ill-disposed, he WAS!") == ["ill", "disposed", "he", "was"]
-    assert words("30%") == ["30"]
+    assert words("30%") == words("thirty percent") == ["thirty", "percent"]
+    assert words("2 plus 19 is 21.") == words("Two plus nineteen is twenty one")
+    assert words("0, 99, 100 and 007") == ["zero", "ninety", "nine", "100", "and", "007"]
 
 
 def test_the_word_error_rate_counts() -> None:

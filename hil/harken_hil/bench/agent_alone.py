@@ -12,7 +12,7 @@ import contextlib
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,56 +24,31 @@ from harken.agents.agent import (
     AnswerCancelled,
     AnswerDone,
 )
-from harken.config import load
 from harken_hil.speech import RATE
 from harken_hil.world import SILENCE_PEAK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+    from collections.abc import AsyncGenerator
+    from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
     from harken.agents.agent import Agent, AgentEvent
     from harken.agents.shared import AgentSource
+    from harken.config import AgentSettings
     from harken_hil.speech import Clip
 
-__all__ = ["AgentAlone"]
+__all__ = ["AgentAlone", "agent_alone"]
 
 _FRAME = RATE // 50
 _TURN_S = 60.0
 
 
 class AgentAlone:
-    """The gateway's agent, configured as `harken serve` would have it.
+    """The gateway's agent in a process of its own; see `agent_alone`."""
 
-    Raises:
-        HarkenError: it cannot be had.
-    """
-
-    async def __aenter__(self) -> Self:
-        """Load it."""
-        # Forking would copy the threads' locks of numerical libraries in whatever state they are.
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, mp_context=context)
-        try:
-            await self._call(_start)
-        except BaseException:
-            self._pool.shutdown(cancel_futures=True)
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End it and its process."""
-        try:
-            await self._call(_stop)
-        finally:
-            self._pool.shutdown(cancel_futures=True)
+    def __init__(self, process: Executor) -> None:
+        self._process = process
 
     async def answer_ms(self, clip: Clip) -> float | None:
         """From the last sample of speech to the first of the answer that is not silence.
@@ -82,10 +57,26 @@ class AgentAlone:
             Milliseconds; None where no answer came.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, _answer, clip.samples[: clip.end])
+        return await loop.run_in_executor(self._process, _answer, clip.samples[: clip.end])
 
-    async def _call(self, function: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+@contextlib.asynccontextmanager
+async def agent_alone(settings: AgentSettings) -> AsyncGenerator[AgentAlone]:
+    """The agent that a gateway with these settings has, loaded.
+
+    Raises:
+        HarkenError: it cannot be had.
+    """
+    loop = asyncio.get_running_loop()
+    # Forking would copy the threads' locks of numerical libraries in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    process = ProcessPoolExecutor(1, mp_context=context)
+    try:
+        await loop.run_in_executor(process, _start, settings)
+        yield AgentAlone(process)
+        await loop.run_in_executor(process, _stop)
+    finally:
+        process.shutdown(cancel_futures=True)
 
 
 @dataclass(slots=True)
@@ -100,9 +91,9 @@ class _Loaded:
 _loaded: list[_Loaded] = []
 
 
-def _start() -> None:
+def _start(settings: AgentSettings) -> None:
     async def started() -> tuple[AgentSource, Agent]:
-        source = factory.build(load().settings.agent)
+        source = factory.build(settings)
         await source.prepare()
         agent = source.create()
         await agent.start(AgentConfig())

@@ -25,7 +25,13 @@ __all__ = ["demo"]
 _WAKE_WORDS = ("okay_nabu", "hey_jarvis", "hey_mycroft", "alexa")
 
 
-@click.command(cls=RichCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=RichCommand,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 where every check came true; 1 where one did not, for example because"
+    " the question was misheard: the report is there all the same, and says which. Others are of"
+    " errors (docs/reference/cli.md).",
+)
 @click.option(
     "--wav", type=click.Path(path_type=Path), help="A recording of the question, at most 60 s."
 )
@@ -52,6 +58,11 @@ _WAKE_WORDS = ("okay_nabu", "hey_jarvis", "hey_mycroft", "alexa")
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the report; runs/TIME unless given.",
 )
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Take [agent] and [session] from this file; without it, no configuration of yours counts.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def demo(
     wav: Path | None,
@@ -61,6 +72,7 @@ def demo(
     *,
     interrupt: bool,
     out: Path | None,
+    config: Path | None,
     as_json: bool,
 ) -> None:
     """Hear a simulated device ask and be answered.
@@ -75,7 +87,9 @@ def demo(
     from harken_hil.demo.live import Live
     from harken_hil.demo.run import run
     from harken_hil.demo.script import Wanted, write_script
+    from harken_hil.demo.settings import RigSettings
 
+    settings = RigSettings.of(config)
     console = Console(stderr=as_json, quiet=as_json)
     script = write_script(Wanted(wav, say, listen, wake, interrupt))
     folder = out or Path("runs") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
@@ -86,7 +100,7 @@ def demo(
             f"the folder {printable(str(folder))} cannot be made: {error.strerror}",
             hint="give another one with --out",
         ) from error
-    result = asyncio.run(run(script, folder, Live(console)))
+    result = asyncio.run(run(script, folder, Live(console), settings))
     if as_json:
         click.echo(json.dumps(result.as_json()))
     else:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import msgspec
 
 from harken.errors import RigError, StartError, printable
 from harken.session.timeline import TurnRecord
+from harken_hil.demo.settings import RigSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 _READY_S = 20.0
 _AGENT_S = 120.0
@@ -46,9 +45,13 @@ class GatewayProcess:
     Args:
         folder: gets its log (`gateway.log`) and its turns (`turns.jsonl`).
         registry: where it remembers devices.
+        settings: of everything else; the rig's own unless given.
     """
 
-    def __init__(self, folder: Path, *, registry: Path) -> None:
+    def __init__(
+        self, folder: Path, *, registry: Path, settings: RigSettings | None = None
+    ) -> None:
+        self._settings = settings or RigSettings.of()
         self.log = folder / "gateway.log"
         self._turns = folder / "turns.jsonl"
         self._registry = registry
@@ -65,9 +68,13 @@ class GatewayProcess:
         self._turns.unlink(missing_ok=True)
         command = [
             *(sys.executable, "-m", "harken.cli", "serve", "--json", "--host", "127.0.0.1"),
+            *("--config", str(self._settings.file)),
             *("--http-port", "0", "--websocket-port", "0", "--turns", str(self._turns)),
         ]
-        environment = {**os.environ, "HARKEN_SERVER__REGISTRY": str(self._registry)}
+        environment = {
+            **self._settings.environment,
+            "HARKEN_SERVER__REGISTRY": str(self._registry),
+        }
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
@@ -83,12 +90,7 @@ class GatewayProcess:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """End it: it may drain, then it must go."""
         await self._end()
 
@@ -149,6 +151,23 @@ class GatewayProcess:
             ) from None
         return record
 
+    def finished_turns(self) -> list[TurnRecord]:
+        """The turns that it has finished and nobody has taken yet."""
+        turns: list[TurnRecord] = []
+        while (record := self._next_turn()) is not None:
+            turns.append(record)
+        return turns
+
+    async def ended(self) -> NoReturn:
+        """Wait until it has ended by itself.
+
+        Raises:
+            StartError: it has; the error carries the end of its log.
+        """
+        assert self._process is not None
+        await self._process.wait()
+        raise self._gone()
+
     def _next_turn(self) -> TurnRecord | None:
         if not self._turns.exists():
             return None
@@ -162,9 +181,12 @@ class GatewayProcess:
 
     def _check_alive(self) -> None:
         if self._process is not None and self._process.returncode is not None:
-            raise StartError(
-                f"the gateway has ended: {self._last_words()}", hint=f"its log is {self.log}"
-            )
+            raise self._gone()
+
+    def _gone(self) -> StartError:
+        return StartError(
+            f"the gateway has ended: {self._last_words()}", hint=f"its log is {self.log}"
+        )
 
     def _last_words(self) -> str:
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()

@@ -129,10 +129,30 @@ def _heard(turn: TurnOutcome) -> Check:
     return Check("Heard", wrong <= _UNDERSTOOD, detail)
 
 
+_SMALL = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+    "nineteen",
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+
 def words(text: str) -> list[str]:
-    """A text's words, without case and punctuation."""
-    kept = "".join(c if c.isalnum() or c.isspace() else " " for c in text.casefold())
-    return kept.split()
+    """A text's words, without case and punctuation; "20%" is "twenty percent"."""
+    text = text.casefold().replace("%", " percent ")
+    kept = "".join(c if c.isalnum() or c.isspace() else " " for c in text)
+    return [part for word in kept.split() for part in _spelled(word)]
+
+
+def _spelled(word: str) -> list[str]:
+    """A number below a hundred as it is said; anything else as it is."""
+    if not (word.isascii() and word.isdigit()) or len(word) > 2:
+        return [word]
+    number = int(word)
+    if number < len(_SMALL):
+        return [_SMALL[number]]
+    tens, ones = divmod(number, 10)
+    return [_TENS[tens - 2], *([_SMALL[ones]] if ones else [])]
 
 
 def word_error_rate(said: Sequence[str], heard: Sequence[str]) -> float:

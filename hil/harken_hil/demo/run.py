@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harken_hil.demo.live import Live
     from harken_hil.demo.outcome import Outcome
     from harken_hil.demo.script import Script
+    from harken_hil.demo.settings import RigSettings
 
 __all__ = ["Run", "device_and_gateway", "run"]
 
@@ -54,7 +55,9 @@ class Run:
 
 
 @contextlib.asynccontextmanager
-async def device_and_gateway(script: Script, folder: Path, live: Live) -> AsyncGenerator[Scene]:
+async def device_and_gateway(
+    script: Script, folder: Path, live: Live, settings: RigSettings
+) -> AsyncGenerator[Scene]:
     """A gateway whose agent is ready, and a board in a quiet room that knows where it is.
 
     Raises:
@@ -65,40 +68,43 @@ async def device_and_gateway(script: Script, folder: Path, live: Live) -> AsyncG
     live.tell("demo", "starting the gateway; its agent loads its models")
     with tempfile.TemporaryDirectory(prefix="harken-demo-") as scratch:
         model = wake_model(script.wake, Path(scratch))
-        async with _gateway_and_board(script, folder, model, live) as scene:
+        gateway = GatewayProcess(
+            folder, registry=model.with_name("devices.sqlite"), settings=settings
+        )
+        async with gateway, _board(script, gateway, model, live) as scene:
             yield scene
 
 
 @contextlib.asynccontextmanager
-async def _gateway_and_board(
-    script: Script, folder: Path, model: Path, live: Live
+async def _board(
+    script: Script, gateway: GatewayProcess, model: Path, live: Live
 ) -> AsyncGenerator[Scene]:
-    async with GatewayProcess(folder, registry=model.with_name("devices.sqlite")) as gateway:
-        await gateway.agent_ready()
-        live.tell("gateway", f"listens at {gateway.addresses.http}, its agent is ready")
-        flash = await asyncio.to_thread(
-            build_flash,
-            {
-                "ota_url": gateway.addresses.bootstrap,
-                "listen": script.listen,
-                "wake_model": script.wake,
-                "volume": VOLUME,
-            },
-            [model],
-        )
-        world = World(quiet_room())
-        async with SimBoard(flash, world, mac=_IDENTITY) as board:
-            live.tell("device", "boots the real firmware in a simulated quiet room")
-            yield Scene(script, world, board, gateway, _IDENTITY)
+    await gateway.agent_ready()
+    live.tell("gateway", f"listens at {gateway.addresses.http}, its agent is ready")
+    flash = await asyncio.to_thread(
+        build_flash,
+        {
+            "ota_url": gateway.addresses.bootstrap,
+            "listen": script.listen,
+            "wake_model": script.wake,
+            "volume": VOLUME,
+        },
+        [model],
+    )
+    world = World(quiet_room())
+    async with SimBoard(flash, world, mac=_IDENTITY) as board:
+        live.tell("device", "boots the real firmware in a simulated quiet room")
+        yield Scene(script, world, board, gateway, _IDENTITY)
 
 
-async def run(script: Script, folder: Path, live: Live) -> Run:
+async def run(script: Script, folder: Path, live: Live, settings: RigSettings) -> Run:
     """Play the demo.
 
     Args:
         script: what is said.
         folder: is there; gets `report.html`, `result.json` and the logs.
         live: told of what happens.
+        settings: of the gateway.
 
     Raises:
         HarkenError: it could not even begin, or did not end.
@@ -107,7 +113,7 @@ async def run(script: Script, folder: Path, live: Live) -> Run:
     try:
         async with (
             asyncio.timeout(_DEADLINE_S),
-            device_and_gateway(script, folder, live) as scene,
+            device_and_gateway(script, folder, live, settings) as scene,
             asyncio.TaskGroup() as group,
         ):
             following = group.create_task(live.follow(scene))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from harken.errors import HarkenError, StartError
+from harken.errors import HarkenError, RigError, printable
 from harken_hil.board.sim_board import RATE
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from harken.session.timeline import TurnRecord
     from harken_hil.board.sim_board import SimBoard
     from harken_hil.demo.gateway import GatewayProcess
@@ -22,11 +25,15 @@ _CONNECT_S = 30.0
 _NOTICE_S = 5.0
 _ANSWER_S = 60.0
 _REST_S = 60.0
+# Longer than any wait in a scene: whoever watches for an error goes on as long as that.
+_WATCH_S: Final = 3_600.0
 _BREATH = RATE // 2
 # People pause between the name and the question; so long is short for a person.
 _PAUSE = RATE * 3 // 10
 # Into the answer, so that one of a single sentence is still being heard when the word is over.
 _INTERRUPT_AFTER = RATE * 2 // 5
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,39 +69,71 @@ class Scene:
     asked: list[Asked] = field(default_factory=list["Asked"])
     records: list[TurnRecord] = field(default_factory=list["TurnRecord"])
     failure: HarkenError | None = None
+    _marks_from: int = field(default=0, init=False)  # of the turn now
 
     async def play(self) -> None:
-        """Play it to its end, or to the first thing that goes wrong (`failure`).
-
-        Raises:
-            StartError: the gateway has ended.
-        """
+        """Play it to its end, or to the first thing that goes wrong (`failure`)."""
         try:
             await self._play()
-        except StartError:
-            raise
         except HarkenError as error:
             self.failure = error
+            # What the gateway has to say of the turn may be the reason.
+            self.records += self.gateway.finished_turns()
 
     async def _play(self) -> None:
-        await self.board.wait_mark("link", "up", timeout=_CONNECT_S)
+        await self.watched(self.board.wait_mark("link", "up", timeout=_CONNECT_S))
         await self.world.reached(self.world.position + _BREATH, within_s=5)
         first = await self.ask(self.script.question)
-        answer = await self.world.heard(first.question.end, within_s=_ANSWER_S)
+        answer = await self.watched(self.world.heard(first.question.end, within_s=_ANSWER_S))
         if self.script.command is not None:
             await self.world.reached(answer + _INTERRUPT_AFTER, within_s=10)
             await self.ask(self.script.command)
-            self.records.append(await self.gateway.turn(within_s=_REST_S))
+            self.records.append(await self._turn())
         await self.rest()
-        self.records.append(await self.gateway.turn(within_s=_REST_S))
+        self.records.append(await self._turn())
+
+    async def _turn(self) -> TurnRecord:
+        return await self.gateway.turn(within_s=_REST_S)
+
+    async def watched(self, waiting: Coroutine[Any, Any, _Found]) -> _Found:
+        """Wait for something in this turn, but no longer than it can still come.
+
+        Raises:
+            RigError: the device marks an error; its text is the device's.
+            StartError: the gateway ends.
+            HarkenError: of what is waited for.
+        """
+        wanted = asyncio.ensure_future(waiting)
+        tasks: list[asyncio.Future[Any]] = [
+            wanted,
+            asyncio.ensure_future(self._device_fails(self._marks_from)),
+            asyncio.ensure_future(self.gateway.ended()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # What came at the same moment as its failure came all the same.
+            for task in tasks:
+                if task.done():
+                    task.result()
+                    break
+            return wanted.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _device_fails(self, after: int) -> NoReturn:
+        mark = await self.board.wait_mark("error", timeout=_WATCH_S, after=after)
+        raise RigError(f"the device: {printable(str(mark.value))}", hint="the logs say more")
 
     async def ask(self, clip: Clip) -> Asked:
         """Call the device and say `clip`; returns when it has been said.
 
         Raises:
             RigError: the device does not listen, or the room's clock stands still.
+            StartError: the gateway has ended.
         """
-        marks_from = len(self.board.marks)
+        self._marks_from = len(self.board.marks)
         now = self.world.position + 160
         word: Utterance | None = None
         if self.script.word is not None:
@@ -111,7 +150,8 @@ class Scene:
             await self.world.reached(now + RATE // 10, within_s=5)
             self.board.press(False)
         await self.world.reached(question.end, within_s=clip.seconds + 10)
-        await self.board.wait_mark("listen", "start", timeout=_NOTICE_S, after=marks_from)
+        listens = self.board.wait_mark("listen", "start", timeout=_NOTICE_S, after=self._marks_from)
+        await self.watched(listens)
         return asked
 
     async def rest(self) -> None:
@@ -119,11 +159,12 @@ class Scene:
 
         Raises:
             RigError: there was no answer, or it does not end.
+            StartError: the gateway has ended.
         """
         end = self.asked[-1].question.end
-        await self.world.heard(end, within_s=_ANSWER_S)
+        await self.watched(self.world.heard(end, within_s=_ANSWER_S))
         marks = self.board.marks
         after = next((i for i, mark in enumerate(marks) if mark.sample >= end), len(marks))
-        await self.board.wait_mark("drained", timeout=_REST_S, after=after)
+        await self.watched(self.board.wait_mark("drained", timeout=_REST_S, after=after))
         await self.board.wait_mark("state", "idle", timeout=10, after=after)
         await self.world.reached(self.world.position + _BREATH, within_s=5)
