@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from harken.errors import RigError
-from harken_hil.bench import cli
+from harken.errors import ConfigError, RigError
+from harken_hil.bench import cli, relay, turn
 from harken_hil.bench.measure import (
     BenchOptions,
     BenchResult,
     Figure,
     Goal,
     Samples,
+    Setting,
     figure,
     interleave,
+    read_settings,
 )
 
 if TYPE_CHECKING:
@@ -93,12 +95,69 @@ def test_a_figure_judges_its_ratio_or_itself() -> None:
         figure("x", "us", Samples((1.0,) * 5), Goal("ratio", "<=", 2))
 
 
-def test_options_read_numbers() -> None:
-    options = BenchOptions(5, {"streams": "20", "word": "x"})
-    assert options.number("streams", 1) == 20
-    assert options.number("seconds", 1.5) == 1.5
-    with pytest.raises(RigError, match="--set word=x"):
-        options.number("word", 1)
+def test_a_goal_may_be_a_ratio_to_the_floor() -> None:
+    samples = Samples((10.0,) * 5, (20.0,) * 5, (5.0,) * 5)
+    line = figure("x", "us", samples, Goal("ratio to floor", "<=", 1.0))
+    assert line.ratio == 2
+    assert not line.met
+    assert line.goal == "ratio to floor <= 1"
+    assert figure("x", "us", samples, Goal("ratio", "<=", 1.0)).ratio == 0.5
+
+
+def test_a_failed_round_meets_no_goal() -> None:
+    line = figure("x", "us", Samples((1.0,) * 5, failed=1), Goal("figure", "<=", 2))
+    assert line.failed == 1
+    assert not line.met
+
+
+SETTINGS = {
+    "streams": Setting("devices", 300, 1, 2_000),
+    "seconds": Setting("how long", 1.0, 0.2, 60),
+}
+
+
+def test_settings_have_defaults_and_the_last_word_counts() -> None:
+    assert read_settings(SETTINGS, []) == {"streams": 300, "seconds": 1}
+    given = ["streams=20", "seconds=2.5", "streams=30"]
+    assert read_settings(SETTINGS, given) == {"streams": 30, "seconds": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("pair", "hint"),
+    [
+        ("stream=20", "did you mean streams"),
+        ("secnods=1", "did you mean seconds"),
+        ("x=1", "there are streams, seconds"),
+        ("streams", "write streams=VALUE"),
+        ("streams=many", "from 1 to 2000"),
+        ("streams=nan", "from 1 to 2000"),
+        ("streams=0", "from 1 to 2000"),
+        ("seconds=61", "from 0.2 to 60"),
+    ],
+)
+def test_a_wrong_setting_is_refused_and_the_right_one_named(pair: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_settings(SETTINGS, [pair])
+    assert hint in refused.value.hint
+
+
+def test_a_bench_without_settings_says_so() -> None:
+    with pytest.raises(ConfigError, match="no settings"):
+        read_settings({}, ["streams=1"])
+
+
+@pytest.mark.parametrize("name", cli.BENCHES)
+def test_every_bench_declares_rounds_and_settings(name: str) -> None:
+    module = cli.load_bench(name)
+    assert module.ROUNDS >= 5
+    assert read_settings(module.SETTINGS, []).keys() == module.SETTINGS.keys()
+    result = CliRunner().invoke(cli.bench, [name, "--set", "stream=1"])
+    assert isinstance(result.exception, ConfigError)
+
+
+def test_the_benches_defaults() -> None:
+    assert turn.ROUNDS == 10
+    assert set(relay.SETTINGS) == {"streams", "seconds"}
 
 
 @pytest.fixture
@@ -106,10 +165,16 @@ def one_bench(monkeypatch: pytest.MonkeyPatch) -> list[BenchOptions]:
     asked: list[BenchOptions] = []
 
     class Module:
+        ROUNDS = 6
+        SETTINGS = SETTINGS
+
         @staticmethod
         def run(options: BenchOptions) -> BenchResult:
             asked.append(options)
-            line = Figure("step", "us", 2.0, 4.0, 1.0, 0.5, "ratio <= 1", met=True, rounds=5)
+            detail = {"parts_ms": {"speech to text": 90.25, "uplink": 5.0}}
+            line = Figure(
+                "step", "us", 2.0, 4.0, 1.0, 0.5, "ratio <= 1", met=True, rounds=5, detail=detail
+            )
             return BenchResult("wake", (line,))
 
     monkeypatch.setattr(cli, "load_bench", lambda _name: Module)
@@ -131,16 +196,21 @@ def test_json_names_figure_rival_floor_ratio_goal_and_met(one_bench: list[BenchO
         "goal": "ratio <= 1",
         "met": True,
     }
-    assert one_bench == [BenchOptions(7, {"seconds": "2"})]
+    assert (line["rounds"], line["failed"]) == (5, 0)
+    assert one_bench == [BenchOptions(7, {"streams": 300, "seconds": 2})]
 
 
 def test_people_get_a_line(one_bench: list[BenchOptions]) -> None:
     result = CliRunner().invoke(cli.bench, ["wake"], catch_exceptions=False)
-    assert result.stdout == ("step: 2 us, rival 4, floor 1, ratio 0.500, goal ratio <= 1: met\n")
-    assert one_bench[0].rounds == 5
+    assert result.stdout == (
+        "step: 2 us, rival 4, floor 1, ratio 0.500, goal ratio <= 1: met\n"
+        "  speech to text     90.2 ms\n"
+        "  uplink              5.0 ms\n"
+    )
+    assert one_bench[0].rounds == 6
 
 
-@pytest.mark.parametrize("wrong", [["what"], ["wake", "--rounds", "2"], ["wake", "--set", "x"]])
+@pytest.mark.parametrize("wrong", [["what"], ["wake", "--rounds", "2"]])
 def test_a_wrong_command_line_is_refused(wrong: list[str]) -> None:
     result = CliRunner().invoke(cli.bench, wrong)
     assert result.exit_code == 2

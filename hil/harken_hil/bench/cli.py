@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 import click
 from rich_click import RichCommand
 
-from harken_hil.bench.measure import MIN_ROUNDS, BenchOptions, BenchResult, Figure
+from harken_hil.bench.measure import (
+    MIN_ROUNDS,
+    BenchOptions,
+    BenchResult,
+    Figure,
+    Setting,
+    read_settings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["BENCHES", "bench", "load_bench"]
 
@@ -23,11 +30,19 @@ BENCHES: Final[dict[str, tuple[str, str]]] = {
     "relay": ("harken_hil.bench.relay", "CPU per frame carried by the device WebSocket"),
     "turn": ("harken_hil.bench.turn", "voice to voice with the local agent"),
 }
-"""Bench -> its module, which has `run(options) -> BenchResult`, and what it measures."""
+"""Bench -> its module (see `Bench`), and what it measures."""
 
 
 class Bench(Protocol):
-    """A module that measures."""
+    """A module that measures.
+
+    Attributes:
+        ROUNDS: unless more or fewer are asked for.
+        SETTINGS: what `--set` may change.
+    """
+
+    ROUNDS: int
+    SETTINGS: Mapping[str, Setting]
 
     def run(self, options: BenchOptions) -> BenchResult:
         """Measure."""
@@ -46,31 +61,30 @@ def load_bench(name: str) -> Bench:
 )
 @click.argument("name", type=click.Choice(list(BENCHES)))
 @click.option(
-    "--rounds", default=MIN_ROUNDS, type=click.IntRange(MIN_ROUNDS, 100), show_default=True
+    "--rounds",
+    type=click.IntRange(MIN_ROUNDS, 100),
+    help=f"Good rounds wanted; {MIN_ROUNDS} unless given, 10 of `turn`.",
 )
 @click.option(
-    "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Change what a bench runs."
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change what a bench runs: `streams` and `seconds` of `relay`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def bench(name: str, rounds: int, pairs: tuple[str, ...], *, as_json: bool) -> None:
+def bench(name: str, rounds: int | None, pairs: tuple[str, ...], *, as_json: bool) -> None:
     """Measure a figure beside its rival and its floor, in one run."""
-    options = BenchOptions(rounds, _settings(pairs))
-    result = load_bench(name).run(options)
+    module = load_bench(name)
+    options = BenchOptions(rounds or module.ROUNDS, read_settings(module.SETTINGS, pairs))
+    result = module.run(options)
     if as_json:
         click.echo(json.dumps(result.as_json()))
         return
     for line in result.figures:
         click.echo(_for_people(line))
-
-
-def _settings(pairs: Iterable[str]) -> dict[str, str]:
-    settings: dict[str, str] = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not name or not sign:
-            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--set")
-        settings[name] = value
-    return settings
+        for part in _parts(line):
+            click.echo(part)
 
 
 def _for_people(line: Figure) -> str:
@@ -83,5 +97,15 @@ def _for_people(line: Figure) -> str:
             parts.append(f"{what} {value:.4g}")
     if line.ratio is not None:
         parts.append(f"ratio {line.ratio:.3f}")
+    if line.failed:
+        parts.append(f"{line.failed} rounds failed")
     parts.append(f"goal {line.goal}: {'met' if line.met else 'NOT met'}")
     return ", ".join(parts)
+
+
+def _parts(line: Figure) -> Iterator[str]:
+    """Where the time of a figure went, for people; nothing where the bench did not look."""
+    parts: Mapping[str, float] = line.detail.get("parts_ms", {})
+    width = max(map(len, parts), default=0)
+    for label, ms in parts.items():
+        yield f"  {label:<{width}} {ms:8.1f} ms"

@@ -20,7 +20,16 @@ import numpy as np
 
 from harken.audio import opus
 from harken.errors import RigError
-from harken_hil.bench.measure import BenchOptions, BenchResult, Goal, Samples, figure, interleave
+from harken_hil.bench.measure import (
+    MIN_ROUNDS,
+    BenchOptions,
+    BenchResult,
+    Goal,
+    Samples,
+    Setting,
+    figure,
+    interleave,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +37,10 @@ if TYPE_CHECKING:
     Pass = Callable[[], int]
     # Decodes and encodes all packets once; returns the bytes that came out.
 
-__all__ = ["run"]
+__all__ = ["ROUNDS", "SETTINGS", "run"]
+
+ROUNDS: Final = MIN_ROUNDS
+SETTINGS: Final[dict[str, Setting]] = {}
 
 _RATE: Final = 16_000
 _FRAME_MS: Final = 20

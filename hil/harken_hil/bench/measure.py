@@ -7,16 +7,27 @@ machine and nothing of us: it is thrown away. What is reported is the median ove
 
 from __future__ import annotations
 
+import difflib
 import statistics
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from harken.errors import RigError
+from harken.errors import ConfigError, RigError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["BenchOptions", "BenchResult", "Figure", "Goal", "Samples", "figure", "interleave"]
+__all__ = [
+    "BenchOptions",
+    "BenchResult",
+    "Figure",
+    "Goal",
+    "Samples",
+    "Setting",
+    "figure",
+    "interleave",
+    "read_settings",
+]
 
 MIN_ROUNDS: Final = 5
 _ATTEMPTS_PER_ROUND: Final = 6
@@ -25,30 +36,76 @@ Side = Literal["ours", "rival", "floor"]
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """A number of a bench that `--set NAME=VALUE` changes.
+
+    Attributes:
+        meaning: what it is.
+        default: unless given.
+        low, high: the least and the most it may be.
+    """
+
+    meaning: str
+    default: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class BenchOptions:
     """How to measure.
 
     Attributes:
-        rounds: good rounds wanted, at least 5.
-        settings: what `--set name=value` gave, for benches that take more.
+        rounds: good rounds wanted.
+        settings: of `read_settings`; empty where the bench has none.
     """
 
     rounds: int = MIN_ROUNDS
-    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    settings: Mapping[str, float] = field(default_factory=dict[str, float])
 
-    def number(self, name: str, default: float) -> float:
-        """The number given for a name, or its default.
 
-        Raises:
-            RigError: what was given is no number.
-        """
-        given = self.settings.get(name)
-        if given is None:
-            return default
+def read_settings(known: Mapping[str, Setting], pairs: Iterable[str]) -> dict[str, float]:
+    """What `--set NAME=VALUE` made of the settings of a bench.
+
+    Args:
+        known: those that the bench has.
+        pairs: as they were given; the last one of a name counts.
+
+    Returns:
+        A value for every name in `known`.
+
+    Raises:
+        ConfigError: there is no such setting, or it may not be that.
+    """
+    values = {name: setting.default for name, setting in known.items()}
+    for pair in pairs:
+        name, sign, given = pair.partition("=")
+        if name not in known or not sign:
+            raise _unknown(pair, known)
+        setting = known[name]
         try:
-            return float(given)
+            values[name] = float(given)
         except ValueError:
-            raise RigError(f"--set {name}={given} is not a number") from None
+            values[name] = float("nan")
+        if not setting.low <= values[name] <= setting.high:
+            raise ConfigError(
+                f"--set {printable(pair, 80)} is not allowed",
+                hint=f"{name} ({setting.meaning}) is a number from {setting.low:g}"
+                f" to {setting.high:g}",
+            )
+    return values
+
+
+def _unknown(pair: str, known: Mapping[str, Setting]) -> ConfigError:
+    name = pair.partition("=")[0]
+    what = f"--set {printable(pair, 80)}: "
+    if not known:
+        return ConfigError(f"{what}this bench has no settings", hint="leave --set away")
+    if name in known:
+        return ConfigError(f"{what}there is no value", hint=f"write {name}=VALUE")
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return ConfigError(f"{what}there is no such setting", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +115,14 @@ class Samples:
     Attributes:
         ours, rival, floor: one value a round; empty where there is no such side.
         discarded: rounds thrown away because the floor failed.
+        failed: rounds in which the floor held and ours failed: no goal is met then.
     """
 
     ours: tuple[float, ...]
     rival: tuple[float, ...] = ()
     floor: tuple[float, ...] = ()
     discarded: int = 0
+    failed: int = 0
 
     def ratio(self, of: Side = "ours", to: Side = "rival") -> float:
         """Median over the rounds of one side over another in the same round."""
@@ -74,9 +133,14 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What the value or the ratio must reach, e.g. `Goal("ratio", "<=", 1.1)`."""
+    """What must be reached, e.g. `Goal("ratio", "<=", 1.1)`.
 
-    of: Literal["ratio", "figure"]
+    Attributes:
+        of: the figure itself, or its ratio to the rival (to the floor where there is no rival).
+        sign, limit: how it is judged.
+    """
+
+    of: Literal["ratio", "ratio to floor", "figure"]
     sign: Literal["<=", ">=", "=="]
     limit: float
 
@@ -100,10 +164,13 @@ class Figure:
         figure: ours, the median over the rounds.
         rival: the other implementation's, if there is one.
         floor: the least the machine itself takes, if there is one.
-        ratio: ours over the rival's, or over the floor where there is no rival.
+        ratio: ours over the rival's; over the floor's where there is no rival or the goal is a
+            ratio to the floor.
         goal: what was to be reached.
-        met: whether it was.
-        rounds, discarded: good rounds, and those whose floor failed.
+        met: whether it was, in rounds none of which failed.
+        rounds: those that the figure is made of.
+        discarded: those thrown away because their floor failed.
+        failed: those in which only ours failed.
         rival_name, floor_name: what these are.
         detail: more that was counted.
     """
@@ -118,6 +185,7 @@ class Figure:
     met: bool
     rounds: int = 1
     discarded: int = 0
+    failed: int = 0
     rival_name: str = ""
     floor_name: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -217,11 +285,8 @@ def figure(
     detail: Mapping[str, Any] | None = None,
 ) -> Figure:
     """The line that the samples of one measurement make."""
-    ratio: float | None = None
-    if samples.rival:
-        ratio = samples.ratio()
-    elif samples.floor:
-        ratio = samples.ratio(to="floor")
+    to: Side = "rival" if samples.rival and goal.of != "ratio to floor" else "floor"
+    ratio = samples.ratio(to=to) if samples.rival or samples.floor else None
     ours = statistics.median(samples.ours)
     judged = ours if goal.of == "figure" else ratio
     if judged is None:
@@ -234,9 +299,10 @@ def figure(
         floor=statistics.median(samples.floor) if samples.floor else None,
         ratio=ratio,
         goal=str(goal),
-        met=goal.met(judged),
+        met=goal.met(judged) and not samples.failed,
         rounds=len(samples.ours),
         discarded=samples.discarded,
+        failed=samples.failed,
         rival_name=rival_name,
         floor_name=floor_name,
         detail=detail or {},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import subprocess
 import sys
@@ -14,12 +13,25 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from harken.errors import RigError
-from harken_hil.bench.measure import BenchOptions, BenchResult, Goal, Samples, figure, interleave
+from harken_hil.bench.measure import (
+    MIN_ROUNDS,
+    BenchOptions,
+    BenchResult,
+    Goal,
+    Samples,
+    Setting,
+    figure,
+    interleave,
+)
+from harken_hil.demo.settings import RigSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-__all__ = ["run"]
+__all__ = ["ROUNDS", "SETTINGS", "run"]
+
+ROUNDS: Final = MIN_ROUNDS
+SETTINGS: Final[dict[str, Setting]] = {}
 
 _HARKEN: Final = (sys.executable, "-m", "harken.cli")
 _DEADLINE_S: Final = 30.0
@@ -81,11 +93,10 @@ def _against_bare(ours: Callable[[], float], bare: Callable[[], float], rounds: 
 
 
 def _clean_environment(folder: Path) -> dict[str, str]:
-    """This process' own, without settings of a person and with a registry of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HARKEN_")}
-    empty = folder / "empty.toml"
-    empty.touch()
-    return {**kept, "XDG_DATA_HOME": str(folder / "data"), "HARKEN_CONFIG": str(empty)}
+    """The rig's, with a registry of its own."""
+    rigs = RigSettings.of()
+    own = {"XDG_DATA_HOME": str(folder / "data"), "HARKEN_CONFIG": str(rigs.file)}
+    return {**rigs.environment, **own}
 
 
 def _run_ms(command: list[str], environment: Mapping[str, str]) -> float:

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harken.errors import RigError
-from harken_hil.bench.measure import BenchOptions, BenchResult, Figure, Goal, figure, interleave
+from harken_hil.bench.measure import (
+    MIN_ROUNDS,
+    BenchOptions,
+    BenchResult,
+    Figure,
+    Goal,
+    Setting,
+    figure,
+    interleave,
+)
 from harken_models.core import Features, Wake
 from harken_models.pack import FEATURE_SCALE, FEATURE_ZERO_POINT, pack
 
@@ -29,7 +38,10 @@ if TYPE_CHECKING:
     Rows = np.ndarray[tuple[int, int], np.dtype[np.int8]]
     Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
 
-__all__ = ["run"]
+__all__ = ["ROUNDS", "SETTINGS", "run"]
+
+ROUNDS: Final = MIN_ROUNDS
+SETTINGS: Final[dict[str, Setting]] = {}
 
 _MODELS: Final = ("alexa", "hey_jarvis", "hey_mycroft", "okay_nabu")
 _RATE: Final = 16_000
