@@ -53,6 +53,7 @@ def test_turn_measures_the_whole_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert p95.figure >= p50.figure
     assert p95.detail["samples"] == 2
     parts = p50.detail["parts_ms"]
-    # The rest may be done before the device knows that the question is over.
-    assert {"speech end found", "downlink, playout"} <= parts.keys()
-    assert all(ms > 0 for ms in parts.values())
+    # What lies between may be done before the device knows that the question is over.
+    assert parts["speech end found"] > 0
+    assert parts["downlink, playout"] > 0
+    assert all(ms >= 0 for ms in parts.values())

@@ -28,7 +28,7 @@ from harken_hil.demo.outcome import words
 from harken_hil.demo.run import device_and_gateway
 from harken_hil.demo.script import WAKE_WORDS, Script
 from harken_hil.demo.settings import RigSettings
-from harken_hil.demo.story import stages
+from harken_hil.demo.story import STEPS, stages
 from harken_hil.speech import RATE, PiperVoice
 from harken_models import store
 
@@ -211,12 +211,11 @@ def _result(measured: _Measured) -> BenchResult:
 
 
 def _parts(turns: Iterable[TurnOutcome]) -> dict[str, float]:
-    """Where the time went: the median of each stage over the rounds that had it."""
-    took: dict[str, list[float]] = {}
-    for turn in turns:
-        for stage in stages(turn):
-            took.setdefault(stage.label, []).append(stage.end_ms - stage.start_ms)
-    return {label: round(statistics.median(ms), 1) for label, ms in took.items()}
+    """Where the time went: the median of each step; nought where the one before had it done."""
+    took = [{step.label: step.end_ms - step.start_ms for step in stages(turn)} for turn in turns]
+    return {
+        label: round(statistics.median(turn.get(label, 0.0) for turn in took), 1) for label in STEPS
+    }
 
 
 def _p95(samples: Samples) -> Figure:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harken_hil.demo.scene import Scene
     from harken_hil.report.content import Kind
 
-__all__ = ["GOAL_MS", "stages", "tell"]
+__all__ = ["GOAL_MS", "STEPS", "stages", "tell"]
 
 GOAL_MS = 800.0
 _LOG_LINES = 400
@@ -36,6 +36,8 @@ _STAGES: dict[str, tuple[str, Kind, str]] = {
     "downlink_first": ("to the link", "gateway", "first packet"),
     "heard_first": ("downlink, playout", "network", "heard"),
 }
+STEPS = tuple(label for label, _, _ in _STAGES.values() if label)
+"""The steps of a turn, in their order, as `stages` labels them."""
 # The device's own marks on the page; its stages come from the timeline.
 _OWN: dict[str, tuple[str, Kind]] = {
     "wake": ("wake", "wake"),
