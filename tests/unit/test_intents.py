@@ -39,6 +39,8 @@ class SimDevice:
         ("Turn the volume up.", "VolumeChange", {"direction": "up"}),
         ("turn up the volume please", "VolumeChange", {"direction": "up"}),
         ("Please, turn it up!", "VolumeChange", {"direction": "up"}),
+        ("I'll turn the volume up.", "VolumeChange", {"direction": "up"}),
+        ("Um, well, turn the volume up.", "VolumeChange", {"direction": "up"}),
         ("Can you speak louder please?", "VolumeChange", {"direction": "up"}),
         ("Turn it down a little.", "VolumeChange", {"direction": "down"}),
         ("That's too loud!", "VolumeChange", {"direction": "down"}),
