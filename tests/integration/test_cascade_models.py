@@ -30,6 +30,7 @@ from harken.agents.agent import (
     UserTranscript,
 )
 from harken.agents.factory import build
+from harken.agents.llama import LlamaLlm
 from harken.agents.piper import PiperTts
 from harken.audio.pcm import Resampler
 from harken.config import AgentSettings
@@ -286,6 +287,19 @@ async def test_a_corrupt_model_is_named(factory: AgentFactory, tmp_path: Path, n
 async def test_a_missing_model_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(ModelMissingError, match="harken models pull whisper-tiny"):
         await build(AgentSettings(), Store(tmp_path)).prepare()
+
+
+async def test_a_library_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on a machine where Debian's libgomp1 is not installed."""
+    (tmp_path / "xllamacpp.py").write_text("raise ImportError('libgomp.so.1: cannot open')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "xllamacpp", raising=False)
+    llm = LlamaLlm(tmp_path / "model.gguf")
+    with pytest.raises(AgentError, match=r"libgomp\.so\.1.*libgomp1"):
+        await llm.prepare("")
+    await llm.close()
 
 
 async def test_piper_is_not_in_the_gateways_process() -> None:

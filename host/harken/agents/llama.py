@@ -90,10 +90,15 @@ class LlamaLlm:
             return
         try:
             xllamacpp: Any = importlib.import_module("xllamacpp")  # it has no types
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise AgentError(
                 "the local language model needs xllamacpp, which is not installed",
                 hint='pip install "harken[local]", or set agent.llm.engine = "openai"',
+            ) from error
+        except ImportError as error:
+            raise AgentError(
+                f"the local language model cannot be loaded: {error}",
+                hint="install the library that it names; libgomp.so.1 is Debian's libgomp1",
             ) from error
         try:
             self._server = xllamacpp.Server(self._params(xllamacpp.CommonParams()))
