@@ -65,8 +65,7 @@ def obtain(source: Source, cache: Path) -> Path:
     _verify(source, archive)
     unpacked.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=unpacked.parent) as aside:
-        with tarfile.open(archive) as tar:
-            tar.extractall(aside, filter="data")
+        _unpack(archive, Path(aside))
         try:
             (Path(aside) / source.folder).rename(unpacked)
         except OSError:
@@ -74,6 +73,23 @@ def obtain(source: Source, cache: Path) -> Path:
             if not unpacked.is_dir():
                 raise
     return unpacked
+
+
+def _unpack(archive: Path, into: Path) -> None:
+    """Unpack an archive; nothing of it may lie outside (Python before 3.11.4 has no filters)."""
+    inside = into.resolve()
+    with tarfile.open(archive) as tar:
+        for member in tar.getmembers():
+            place = inside / member.name
+            points_at = [place]
+            if member.issym():
+                points_at.append(place.parent / member.linkname)
+            elif member.islnk():
+                points_at.append(inside / member.linkname)
+            if not all(path.resolve().is_relative_to(inside) for path in points_at):
+                raise BuildError(f"{archive.name} would write outside its folder: {member.name}")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(inside)  # noqa: S202  (every member was looked at)
 
 
 def _verify(source: Source, archive: Path) -> None:
