@@ -10,6 +10,12 @@
 // The minimum of many noisy values lies below their mean by about this.
 #define MINIMUM_BIAS DB(1.5)
 #define HYSTERESIS DB(3)
+// Twice the probabilities that are speech, outside and inside an utterance.
+#define LIKELY (2 * 128)
+#define STILL_LIKELY (2 * 102)
+// A voice is not this faint, nor this far under what the room never went below.
+#define FAINTEST DB(-80)
+#define UNDER_FLOOR DB(6)
 #define DEFAULT_THRESHOLD DB(9)
 #define DEFAULT_HANGOVER 50
 #define HOP_MS 10
@@ -33,6 +39,7 @@ void harken_vad_reset(harken_vad *state) {
     state->hangover = hangover;
     state->level = SILENCE;
     state->floor = SILENCE;
+    state->probability = -1;
 }
 
 int harken_vad_tune(harken_vad *state, int threshold_db, int hangover_ms) {
@@ -82,7 +89,7 @@ static int32_t decibels(uint64_t energy) {
     int exponent = bit_length64(energy) - 1;
     uint32_t fraction = (uint32_t)(exponent > 16 ? energy >> (exponent - 16) : energy << (16 - exponent));
     fraction &= 0xffff;
-    uint32_t bow = ((fraction * (uint64_t)(0x10000 - fraction)) >> 16) * 22544 >> 16;
+    uint32_t bow = (uint32_t)((fraction * (uint64_t)(0x10000 - fraction)) >> 16) * 22544 >> 16;
     int32_t log2 = (exponent << 8) + (int32_t)((fraction + bow) >> 8);
     return (log2 * 12330) >> 12;
 }
@@ -120,6 +127,19 @@ static void track_floor(harken_vad *state, uint64_t energy) {
     state->floor = least + MINIMUM_BIAS;
 }
 
+static int over_floor(const harken_vad *state) {
+    return state->level > state->floor + state->threshold - (state->utterance ? HYSTERESIS : 0);
+}
+
+static int likely(harken_vad *state, int probability) {
+    int before = state->probability < 0 ? probability : state->probability;
+    state->probability = probability;
+    if (state->level < FAINTEST || state->level < state->floor - UNDER_FLOOR) {
+        return 0;
+    }
+    return probability + before >= (state->utterance ? STILL_LIKELY : LIKELY);
+}
+
 static int majority(uint32_t history) {
     return (history & 1) + (history >> 1 & 1) + (history >> 2 & 1) >= 2;
 }
@@ -140,16 +160,21 @@ static void follow_utterance(harken_vad *state, int speech) {
     }
 }
 
-int harken_vad_step(harken_vad *state, const int16_t *pcm) {
+int harken_vad_step(harken_vad *state, const int16_t *pcm, int probability) {
     uint64_t energy = energy_of(state, pcm);
     state->level = decibels(energy) - FULL_SCALE;
     // A muted microphone gives exact zeros, which say nothing about the room.
     if (energy != 0) {
         track_floor(state, energy);
     }
-    int32_t threshold = state->threshold - (state->utterance ? HYSTERESIS : 0);
-    int over = energy != 0 && state->level > state->floor + threshold;
-    state->history = state->history << 1 | (uint32_t)over;
+    int counts;
+    if (probability < 0) {
+        state->probability = -1;
+        counts = over_floor(state);
+    } else {
+        counts = likely(state, probability);
+    }
+    state->history = state->history << 1 | (uint32_t)(energy != 0 && counts);
     int speech = majority(state->history);
     follow_utterance(state, speech);
     return (speech ? VAD_SPEECH : 0) | (state->utterance ? VAD_UTTERANCE : 0);

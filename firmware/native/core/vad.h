@@ -1,10 +1,14 @@
-// Voice activity: energy over a tracked noise floor.
+// Voice activity: the probability of a model where there is one, else energy over a tracked noise floor.
 //
 // The floor is the minimum of the smoothed power over the last 2.5 s, kept in blocks (minimum
 // statistics: R. Martin, "Noise power spectral density estimation based on optimal smoothing and
-// minimum statistics", IEEE Trans. Speech and Audio Processing 9(5), 2001). A hop is speech where its
-// level is over the floor by the threshold, 3 dB less once an utterance has begun, in two of the last
-// three hops; an utterance begins with three such hops and ends when the hang-over has passed.
+// minimum statistics", IEEE Trans. Speech and Audio Processing 9(5), 2001). It is tracked either way.
+//
+// By energy, a hop counts where its level is over the floor by the threshold, 3 dB less once an
+// utterance has begun. By the model, a hop counts where the mean of its last two probabilities is 0.5,
+// or 0.4 once an utterance has begun, unless it is too quiet to be a voice: no model hears how loud a
+// sound is in features that are normalised by channel. Speech is a hop that counts with one of the two
+// before it; an utterance begins with three such hops in a row and ends when the hang-over has passed.
 #ifndef HARKEN_VAD_H
 #define HARKEN_VAD_H
 
@@ -38,6 +42,7 @@ typedef struct {
     uint32_t heard;   // hops that updated the floor, at most VAD_SMOOTHED
     int32_t utterance;
     int32_t since_speech;
+    int32_t probability; // of the hop before, -1 where there was none
 } harken_vad;
 
 HARKEN_EXPORT uint32_t harken_vad_size(void);
@@ -51,8 +56,9 @@ HARKEN_EXPORT void harken_vad_reset(harken_vad *state);
 // -1 leaves a value as it is; 0 where one is out of range (1..60 dB, 0..10000 ms), else 1.
 HARKEN_EXPORT int harken_vad_tune(harken_vad *state, int threshold_db, int hangover_ms);
 
-// Takes 160 samples at 16 kHz; VAD_SPEECH | VAD_UTTERANCE.
-HARKEN_EXPORT int harken_vad_step(harken_vad *state, const int16_t *pcm);
+// Takes 160 samples at 16 kHz and what a model says of them, 0..255, or -1 where there is none and
+// energy decides; VAD_SPEECH | VAD_UTTERANCE.
+HARKEN_EXPORT int harken_vad_step(harken_vad *state, const int16_t *pcm, int probability);
 
 // Level of the last hop and the floor under it, in dB of full scale (0 is the loudest square wave).
 HARKEN_EXPORT int harken_vad_level_db(const harken_vad *state);
