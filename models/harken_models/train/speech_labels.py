@@ -1,13 +1,14 @@
 """Which hops of a clean recording are speech, by its energy alone.
 
-Labels are made from the dry, clean talker before anything is mixed in, so that they know nothing of
-any detector that is judged by them. The threshold follows the recording: a margin under its loud
-hops (as the activity threshold of ITU-T P.56, 2011, method B, lies a margin under the active level),
-but clear of its own noise floor.
+Labels are made from the dry, clean talker before anything is mixed in, so that they know nothing
+of any detector that is judged by them. The threshold follows the recording: a margin under its loud
+hops (as the activity threshold of ITU-T P.56, 2011, method B, lies a margin under the active
+level), but clear of its own noise floor.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["BRIDGE_MS", "HOP", "hop_levels", "speech_hops", "speech_spans"]
 HOP = 160
 """Samples of one label, 10 ms at 16 kHz."""
 BRIDGE_MS = 100
-"""The longest pause that is still speech: the closure of a stop consonant lasts up to about this."""
+"""The longest pause that is still speech: closures of stop consonants last up to about this."""
 
 _SILENT_DB = -65.0  # a recording whose loudest hops stay under this holds no speech
 _UNDER_LOUD_DB = 32.0
@@ -48,14 +49,15 @@ def hop_levels(clean: NDArray[Any]) -> NDArray[np.float64]:
         return np.empty(0)
     high = _high_passed(samples[: hops * HOP])
     power = np.square(high).reshape(hops, HOP).mean(axis=1)
-    return 10 * np.log10(np.maximum(power, 1e-12))
+    return np.asarray(10 * np.log10(np.maximum(power, 1e-12)))
 
 
 def _high_passed(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     """What is left when the mean over 10 ms around each sample is taken away."""
     edge = HOP // 2
     sums = np.cumsum(np.concatenate(([0.0], np.pad(samples, (edge, edge), mode="edge"))))
-    return samples - (sums[HOP : HOP + samples.size] - sums[: samples.size]) / HOP
+    mean = (sums[HOP : HOP + samples.size] - sums[: samples.size]) / HOP
+    return np.asarray(samples - mean)
 
 
 def speech_hops(clean: NDArray[Any], *, bridge_ms: int = BRIDGE_MS) -> Hops:
@@ -93,7 +95,7 @@ def _filled(flags: Hops, longest: int) -> Hops:
     """`flags` with gaps of at most `longest` hops between set ones closed."""
     filled = flags.copy()
     spans = speech_spans(flags)
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (start, _) in pairwise(spans):
         if start - end <= longest:
             filled[end:start] = True
     return filled
