@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
     Octets = np.ndarray[tuple[int], np.dtype[np.uint8]]
+    OctetRows = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
     Rows = np.ndarray[tuple[int, int], np.dtype[np.int8]]
     Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
 
-__all__ = ["FEATURES", "HOP", "Features", "Vad", "Wake", "mask"]
+__all__ = ["BANDS", "FEATURES", "HOP", "Cleaner", "Features", "Model", "Vad", "mask"]
 
 HOP = 160
 """Samples of one step, 10 ms at 16 kHz."""
 FEATURES = 40
+BANDS = 40
+"""Mel bands of a noise model's gains."""
 
 _HOP_BYTES = 2 * HOP
 _MODEL_ERRORS = {
@@ -58,18 +61,31 @@ def _load() -> ctypes.CDLL:
         "features_step": (ctypes.c_int, [pointer, pointer, pointer]),
         "features_run": (number, [pointer, pointer, number, pointer]),
         "model_check": (ctypes.c_int, [pointer, size]),
-        "wake_size": (number, [pointer]),
-        "wake_reset": (None, [pointer, pointer]),
-        "wake_stride": (number, [pointer]),
-        "wake_step": (ctypes.c_int, [pointer, pointer]),
-        "wake_run": (number, [pointer, pointer, number, pointer]),
+        "model_size": (number, [pointer]),
+        "model_reset": (None, [pointer, pointer]),
+        "model_stride": (number, [pointer]),
+        "model_outputs": (number, [pointer]),
+        "model_output": (pointer, [pointer]),
+        "model_step": (ctypes.c_int, [pointer, pointer]),
+        "model_run": (number, [pointer, pointer, number, pointer]),
         "vad_size": (number, []),
         "vad_init": (None, [pointer]),
         "vad_reset": (None, [pointer]),
         "vad_tune": (ctypes.c_int, [pointer, ctypes.c_int, ctypes.c_int]),
-        "vad_step": (ctypes.c_int, [pointer, pointer]),
+        "vad_step": (ctypes.c_int, [pointer, pointer, ctypes.c_int]),
         "vad_level_db": (ctypes.c_int, [pointer]),
         "vad_floor_db": (ctypes.c_int, [pointer]),
+        "cleaner_size": (number, []),
+        "cleaner_init": (None, [pointer]),
+        "cleaner_reset": (None, [pointer]),
+        "cleaner_switch": (None, [pointer, number]),
+        "cleaner_gains": (None, [pointer, pointer]),
+        "cleaner_step": (ctypes.c_int, [pointer] * 5),
+        "cleaner_run": (number, [pointer, pointer, pointer, number, pointer, pointer]),
+        "cleaner_erle_db": (ctypes.c_int, [pointer]),
+        "cleaner_delay_ms": (ctypes.c_int, [pointer]),
+        "cleaner_noise_db": (ctypes.c_int, [pointer]),
+        "cleaner_gain_db": (ctypes.c_int, [pointer]),
         "mask": (None, [pointer, size, pointer]),
     }
     for call, (result, arguments) in signatures.items():
@@ -81,8 +97,9 @@ def _load() -> ctypes.CDLL:
 
 _library = _load()
 _features_step = _library.harken_features_step
-_wake_step = _library.harken_wake_step
+_model_step = _library.harken_model_step
 _vad_step = _library.harken_vad_step
+_cleaner_step = _library.harken_cleaner_step
 
 
 def _readable(buffer: ReadableBuffer, size: int, what: str) -> Any:
@@ -147,7 +164,7 @@ class Features:
         _library.harken_features_reset(self._state)
 
 
-class Wake:
+class Model:
     """An int8 streaming model on the engine.
 
     Args:
@@ -162,7 +179,7 @@ class Wake:
         error = _library.harken_model_check(self._model, len(self._model))
         if error:
             raise ValueError(_MODEL_ERRORS[error])
-        self._state = ctypes.create_string_buffer(_library.harken_wake_size(self._model))
+        self._state = ctypes.create_string_buffer(_library.harken_model_size(self._model))
         self.reset()
 
     @property
@@ -171,29 +188,45 @@ class Wake:
         return len(self._state)
 
     def step(self, row: ReadableBuffer) -> int:
-        """Take int8 [40]; -1 until a stride of rows is together, else the probability 0..255.
+        """Take int8 [40]; -1 until a stride of rows is together, else the first output, 0..255.
 
         Raises:
             ValueError: `row` is too short.
         """
-        return int(_wake_step(self._state, _readable(row, FEATURES, "row")))
+        return int(_model_step(self._state, _readable(row, FEATURES, "row")))
+
+    def outputs(self, out: WriteableBuffer) -> int:
+        """Copy what the last stride gave, one byte an output, into `out`; returns how many.
+
+        Raises:
+            ValueError: `out` is too short or read-only.
+        """
+        count = int(_library.harken_model_outputs(self._state))
+        room = _writable(out, count, "out")
+        ctypes.memmove(room, _library.harken_model_output(self._state), count)
+        return count
 
     def run(self, rows: Rows) -> Octets:
-        """The probabilities that `step` would have given for int8 [n, 40]: uint8 [n // stride]."""
+        """The first outputs that `step` would have given for int8 [n, 40]: uint8 [n // stride]."""
+        return np.ascontiguousarray(self.run_outputs(rows)[:, 0])
+
+    def run_outputs(self, rows: Rows) -> OctetRows:
+        """All outputs of every stride in int8 [n, 40]: uint8 [n // stride, outputs]."""
         block = np.ascontiguousarray(rows, np.int8).reshape(-1, FEATURES)
-        probabilities = np.empty(len(block), np.uint8)
-        written = _library.harken_wake_run(
-            self._state, block.ctypes.data, len(block), probabilities.ctypes.data
+        count = int(_library.harken_model_outputs(self._state))
+        answers = np.empty((len(block) // self.stride() + 1, count), np.uint8)
+        written = _library.harken_model_run(
+            self._state, block.ctypes.data, len(block), answers.ctypes.data
         )
-        return probabilities[:written]
+        return answers[:written]
 
     def reset(self) -> None:
         """Make it as new."""
-        _library.harken_wake_reset(self._state, self._model)
+        _library.harken_model_reset(self._state, self._model)
 
     def stride(self) -> int:
         """Rows in a stride."""
-        return int(_library.harken_wake_stride(self._state))
+        return int(_library.harken_model_stride(self._state))
 
 
 class Vad:
@@ -206,13 +239,22 @@ class Vad:
         self._state = ctypes.create_string_buffer(_library.harken_vad_size())
         _library.harken_vad_init(self._state)
 
-    def step(self, pcm: ReadableBuffer) -> int:
-        """Take int16 [160]; bit 0 speech now, bit 1 inside an utterance (hang-over counted).
+    def step(self, pcm: ReadableBuffer, probability: int) -> int:
+        """Take one hop.
+
+        Args:
+            pcm: int16 [160].
+            probability: what a model says of the hop, 0..255, or -1: energy decides.
+
+        Returns:
+            Bit 0 speech now, bit 1 inside an utterance (hang-over counted).
 
         Raises:
-            ValueError: `pcm` is too short.
+            ValueError: `pcm` is too short, or `probability` out of range.
         """
-        return int(_vad_step(self._state, _readable(pcm, _HOP_BYTES, "pcm")))
+        if not -1 <= probability <= 255:
+            raise ValueError("probability must be 0 to 255, or -1")
+        return int(_vad_step(self._state, _readable(pcm, _HOP_BYTES, "pcm"), probability))
 
     def tune(self, threshold_db: int, hangover_ms: int) -> None:
         """Set threshold (1..60 dB over the floor) and hang-over (0..10000 ms); -1 leaves a value.
@@ -236,6 +278,124 @@ class Vad:
     def floor_db(self) -> int:
         """The tracked noise floor, in dB of full scale."""
         return int(_library.harken_vad_floor_db(self._state))
+
+
+class Cleaner:
+    """High-pass, echo canceller, noise suppression and gain (`firmware/native/core/cleaner.h`)."""
+
+    HIGHPASS = 1
+    ECHO = 2
+    SUPPRESS = 4
+    NOISE = 8
+    GAIN = 16
+    ALL = 31
+
+    CANCELLING = 1
+    CONVERGED = 2
+    NEAR = 4
+    LIMITED = 8
+
+    def __init__(self) -> None:
+        self._state = ctypes.create_string_buffer(_library.harken_cleaner_size())
+        _library.harken_cleaner_init(self._state)
+
+    @property
+    def state_size(self) -> int:
+        """Bytes of state, all of them allocated at construction."""
+        return len(self._state)
+
+    def step(
+        self,
+        mic: ReadableBuffer,
+        reference: ReadableBuffer | None,
+        out: WriteableBuffer,
+        linear: WriteableBuffer | None,
+    ) -> int:
+        """Take one hop.
+
+        Args:
+            mic: int16 [160], 16 kHz mono.
+            reference: int16 [160] the loudspeaker was given for that time; None: nothing known.
+            out: room for int16 [160], the cleaned sound, one hop behind `mic`.
+            linear: room for int16 [160], the echo canceller's own output, or None.
+
+        Returns:
+            Bit 0 echo is being cancelled, bit 1 the filter has converged, bit 2 near talker, bit 3
+            the limiter worked.
+
+        Raises:
+            ValueError: a buffer is too short, or one to write into is read-only.
+        """
+        return int(
+            _cleaner_step(
+                self._state,
+                _readable(mic, _HOP_BYTES, "mic"),
+                None if reference is None else _readable(reference, _HOP_BYTES, "reference"),
+                _writable(out, _HOP_BYTES, "out"),
+                None if linear is None else _writable(linear, _HOP_BYTES, "linear"),
+            )
+        )
+
+    def run(self, mic: Samples, reference: Samples | None) -> tuple[Samples, Samples]:
+        """All whole hops of int16 [n]: what `step` would have written, (out, linear).
+
+        Raises:
+            ValueError: `reference` is shorter than `mic`.
+        """
+        near = np.ascontiguousarray(mic, np.int16)
+        hops = near.size // HOP
+        far = None if reference is None else np.ascontiguousarray(reference, np.int16)
+        if far is not None and far.size < hops * HOP:
+            raise ValueError(f"reference needs {hops * HOP} samples, not {far.size}")
+        out, linear = np.empty(hops * HOP, np.int16), np.empty(hops * HOP, np.int16)
+        _library.harken_cleaner_run(
+            self._state,
+            near.ctypes.data,
+            None if far is None else far.ctypes.data,
+            hops,
+            out.ctypes.data,
+            linear.ctypes.data,
+        )
+        return out, linear
+
+    def switch(self, parts: int) -> None:
+        """Switch on the parts in `parts`, a sum of `HIGHPASS` to `GAIN`, and off all others.
+
+        Raises:
+            ValueError: it is no such sum.
+        """
+        if not 0 <= parts <= self.ALL:
+            raise ValueError("parts must be a sum of 1, 2, 4, 8, 16")
+        _library.harken_cleaner_switch(self._state, parts)
+
+    def gains(self, gains: ReadableBuffer | None) -> None:
+        """A noise model's gains for the next hop, uint8 [40], 255: all passes; None: no model.
+
+        Raises:
+            ValueError: there are fewer than 40.
+        """
+        bands = None if gains is None else _readable(gains, BANDS, "gains")
+        _library.harken_cleaner_gains(self._state, bands)
+
+    def reset(self) -> None:
+        """Forget the sound; what `switch` set stays."""
+        _library.harken_cleaner_reset(self._state)
+
+    def erle_db(self) -> int:
+        """How much of the echo is taken away (echo return loss enhancement), in dB."""
+        return int(_library.harken_cleaner_erle_db(self._state))
+
+    def delay_ms(self) -> int:
+        """How long after `reference` its echo arrives."""
+        return int(_library.harken_cleaner_delay_ms(self._state))
+
+    def noise_db(self) -> int:
+        """The noise at the microphone, in dB of full scale."""
+        return int(_library.harken_cleaner_noise_db(self._state))
+
+    def gain_db(self) -> int:
+        """The gain last applied."""
+        return int(_library.harken_cleaner_gain_db(self._state))
 
 
 def mask(buffer: WriteableBuffer, offset: int, length: int, key: bytes) -> None:

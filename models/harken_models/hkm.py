@@ -75,6 +75,7 @@ class Packed:
     arena_size: int
     input: int
     output: int
+    outputs: int
     regions: list[Region]
     operations: list[Operation]
 
@@ -123,7 +124,7 @@ def encode(packed: Packed) -> bytes:
         packed.output,
         HEADER_SIZE,
         operations_at,
-        0,
+        packed.outputs - 1,
     )
     start = (_MAGIC, _VERSION, HEADER_SIZE, HEADER_SIZE + len(rest))
     crc = zlib.crc32(_HEADER.pack(*start, 0, *fields)[_AFTER_CRC:] + rest)

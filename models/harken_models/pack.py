@@ -138,6 +138,7 @@ class _Packing:
             arena_size=arena,
             input=_address(self._layout.view(self._graph.inputs[0]), offsets),
             output=_address(output, offsets),
+            outputs=output.rows * output.columns,
             regions=[ring.region(offsets[ring.view.root]) for ring in self._rings],
             operations=[step.operation for step in self._steps] + shifts,
         )
@@ -181,17 +182,18 @@ class _Packing:
         return used + self._graph.outputs.count(tensor)
 
     def _finish_output(self) -> View:
-        """The probability, 0..255, at the end of the last step."""
+        """Where the last step leaves the answers, as bytes 0..255."""
         number = self._graph.outputs[0]
         tensor = self._graph.tensors[number]
         view = self._layout.view(number)
         wanted = {"int8": -128, "uint8": 0}.get(tensor.kind)
-        single = view.rows * view.columns == 1
-        if not single or one_scale(tensor) != (PROBABILITY_SCALE, wanted):
+        if wanted is None or one_scale(tensor) != (PROBABILITY_SCALE, wanted):
             raise refused(
                 f"its output is {tensor.kind} {list(tensor.shape)}, "
-                "not one probability in steps of 1/256"
+                "not int8 or uint8 in steps of 1/256 from 0"
             )
+        if not view.dense:
+            raise refused("its output does not lie in one piece")
         last = self._steps[-1] if self._steps else None
         if last is None or last.operation.kind != hkm.Kind.TABLE or last.target != view:
             raise refused("it does not end in LOGISTIC or QUANTIZE")

@@ -50,15 +50,15 @@ static int run(const uint8_t *model, size_t length) {
     if (harken_model_check(model, length) != HKM_OK) {
         return 0;
     }
-    harken_wake *wake = malloc(harken_wake_size(model));
-    harken_wake_reset(wake, model);
-    size_t features = harken_wake_features(wake);
+    harken_model *wake = malloc(harken_model_size(model));
+    harken_model_reset(wake, model);
+    size_t features = harken_model_features(wake);
     int8_t *row = malloc(features);
-    for (uint32_t n = 0; n < 2 * harken_wake_stride(wake) && n < 64; n++) {
+    for (uint32_t n = 0; n < 2 * harken_model_stride(wake) && n < 64; n++) {
         for (size_t c = 0; c < features; c++) {
             row[c] = (int8_t)chance(256);
         }
-        harken_wake_step(wake, row);
+        harken_model_step(wake, row);
     }
     free(row);
     free(wake);
@@ -81,7 +81,7 @@ static void run_sounds(void) {
             }
         }
         harken_features_step(features, hop, row);
-        harken_vad_step(vad, hop);
+        harken_vad_step(vad, hop, -1);
     }
     free(features);
     free(vad);

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harken.errors import ModelFormatError
-from harken_models.core import FEATURES, Wake
+from harken_models.core import FEATURES, Model
 from harken_models.fixed_point import multiplier_of, scaled
 from harken_models.hkm import HEADER_SIZE
 from harken_models.layout import Lifetime, place
@@ -47,7 +47,7 @@ def runs_or_is_refused(data: bytes) -> None:
         made = pack(data)
     except ModelFormatError:
         return
-    wake = Wake(made)
+    wake = Model(made)
     wake.run(np.zeros((6, FEATURES), np.int8))
 
 
@@ -71,7 +71,7 @@ def test_a_changed_header_byte_is_refused(where: int, change: int) -> None:
     data = bytearray(packed())
     data[where] ^= change
     with pytest.raises(ValueError, match="packed model"):
-        Wake(bytes(data))
+        Model(bytes(data))
 
 
 @given(st.integers(0, 1 << 20), st.integers(1, 255))
@@ -79,13 +79,13 @@ def test_any_changed_byte_is_refused(where: int, change: int) -> None:
     data = bytearray(packed())
     data[where % len(data)] ^= change
     with pytest.raises(ValueError, match="packed model"):
-        Wake(bytes(data))
+        Model(bytes(data))
 
 
 @given(st.integers(0, 1 << 20))
 def test_a_cut_off_model_is_refused(kept: int) -> None:
     with pytest.raises(ValueError, match="packed model"):
-        Wake(packed()[: kept % len(packed())])
+        Model(packed()[: kept % len(packed())])
 
 
 # Larger values would wrap around where the factor is near 1, as they do in the reference.
@@ -119,4 +119,4 @@ def test_a_consistent_lie_is_refused_as_well() -> None:
         struct.pack_into("<I", data, field, 0xFFFF_FFF0)
         struct.pack_into("<I", data, 12, zlib.crc32(data[16:]))
         with pytest.raises(ValueError, match="packed model"):
-            Wake(bytes(data))
+            Model(bytes(data))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harken_models.core import FEATURES, HOP, Features, Vad, Wake, mask
+from harken_models.core import FEATURES, HOP, Features, Model, Vad, mask
 
 CORE = Path(__file__).resolve().parents[2] / "firmware" / "native" / "core"
 
@@ -61,7 +61,7 @@ def test_short_or_constant_buffers_are_refused() -> None:
     with pytest.raises(ValueError, match="row needs 40 writable bytes"):
         features.step(bytes(2 * HOP), bytes(FEATURES))
     with pytest.raises(ValueError, match="pcm needs 320"):
-        Vad().step(b"")
+        Vad().step(b"", -1)
 
 
 def test_masking_twice_gives_the_text_back() -> None:
@@ -89,7 +89,7 @@ def test_masking_outside_the_buffer_is_refused(offset: int, length: int, key: by
 @pytest.mark.parametrize("wrong", [b"", b"HKM1", bytes(48), b"TFL3" * 40])
 def test_what_is_no_packed_model_is_refused(wrong: bytes) -> None:
     with pytest.raises(ValueError, match="no packed model"):
-        Wake(wrong)
+        Model(wrong)
 
 
 def test_the_feature_tables_are_what_their_formulas_give() -> None:

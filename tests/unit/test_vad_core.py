@@ -70,7 +70,7 @@ def scene(noise: Callable[[int, np.random.Generator], Signal], snr_db: float, se
 
 def flags(sound: Signal, vad: Vad) -> list[int]:
     pcm = np.clip(sound, -32768, 32767).astype(np.int16)
-    return [vad.step(hop.tobytes()) for hop in pcm[: pcm.size // HOP * HOP].reshape(-1, HOP)]
+    return [vad.step(hop.tobytes(), -1) for hop in pcm[: pcm.size // HOP * HOP].reshape(-1, HOP)]
 
 
 def tuned() -> Vad:

@@ -102,7 +102,7 @@ class Engine:
         events = HOP | self._play()
         if self._heard_word(mic):
             events |= WAKE
-        voice = self._vad.step(mic) & 1
+        voice = self._vad.step(mic, -1) & 1
         if self._uplink.listening:
             events |= self._follow(voice != 0)
             if self._uplink.step():

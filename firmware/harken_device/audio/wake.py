@@ -9,7 +9,7 @@ import json
 import os
 from errno import ENOENT
 
-from harken_core import Wake
+from harken_core import Model
 from micropython import const
 
 _REFRACTORY_ROWS = const(100)  # a second in which the same utterance cannot fire again
@@ -29,7 +29,7 @@ class WakeWord:
         ValueError: the cutoff or window is out of range.
     """
 
-    def __init__(self, wake: Wake, name: str, cutoff: float, window: int) -> None:
+    def __init__(self, wake: Model, name: str, cutoff: float, window: int) -> None:
         if not 0.0 < cutoff <= 1.0 or not 1 <= window <= _LARGEST_WINDOW:
             raise ValueError("wake word %s: cutoff %r, window %r" % (name, cutoff, window))
         self.name = name
@@ -95,7 +95,7 @@ def load(name: str, folders: "tuple[str, ...]" = ("/rom/models", "models")) -> W
         window = int(micro["sliding_window_size"])
     except (KeyError, TypeError):
         raise ValueError("the manifest of wake word " + name + " is incomplete")
-    return WakeWord(Wake(_whole(base + ".hkm")), said, cutoff, window)
+    return WakeWord(Model(_whole(base + ".hkm")), said, cutoff, window)
 
 
 def _find(name: str, folders: "tuple[str, ...]") -> str:

@@ -4,11 +4,11 @@
 
 #include "int8_kernels.h"
 
-uint32_t harken_wake_size(const uint8_t *model) {
-    return sizeof(harken_wake) + hkm_head(model)->arena_size;
+uint32_t harken_model_size(const uint8_t *model) {
+    return sizeof(harken_model) + hkm_head(model)->arena_size;
 }
 
-void harken_wake_reset(harken_wake *state, const uint8_t *model) {
+void harken_model_reset(harken_model *state, const uint8_t *model) {
     const hkm_header *head = hkm_head(model);
     const hkm_region *region = hkm_regions(model);
     state->model = model;
@@ -19,12 +19,20 @@ void harken_wake_reset(harken_wake *state, const uint8_t *model) {
     }
 }
 
-uint32_t harken_wake_stride(const harken_wake *state) {
+uint32_t harken_model_stride(const harken_model *state) {
     return hkm_head(state->model)->stride;
 }
 
-uint32_t harken_wake_features(const harken_wake *state) {
+uint32_t harken_model_features(const harken_model *state) {
     return hkm_head(state->model)->features;
+}
+
+uint32_t harken_model_outputs(const harken_model *state) {
+    return 1 + hkm_head(state->model)->further_outputs;
+}
+
+const uint8_t *harken_model_output(const harken_model *state) {
+    return (const uint8_t *)state->arena + hkm_head(state->model)->output;
 }
 
 static requant requant_of(const uint8_t *model, const hkm_operation *op) {
@@ -89,7 +97,7 @@ static void run(const uint8_t *model, const hkm_operation *op, int8_t *arena) {
     }
 }
 
-int harken_wake_step(harken_wake *state, const int8_t *row) {
+int harken_model_step(harken_model *state, const int8_t *row) {
     const hkm_header *head = hkm_head(state->model);
     memcpy(state->arena + head->input + state->rows * head->features, row, head->features);
     state->rows++;
@@ -101,17 +109,19 @@ int harken_wake_step(harken_wake *state, const int8_t *row) {
     for (unsigned n = 0; n < head->operation_count; n++) {
         run(state->model, &op[n], state->arena);
     }
-    return (uint8_t)state->arena[head->output];
+    return *harken_model_output(state);
 }
 
-uint32_t harken_wake_run(
-    harken_wake *state, const int8_t *rows, uint32_t count, uint8_t *probabilities) {
-    uint32_t written = 0;
+uint32_t harken_model_run(
+    harken_model *state, const int8_t *rows, uint32_t count, uint8_t *outputs) {
+    uint32_t features = harken_model_features(state);
+    uint32_t width = harken_model_outputs(state);
+    uint32_t strides = 0;
     for (uint32_t n = 0; n < count; n++) {
-        int probability = harken_wake_step(state, rows + (size_t)n * harken_wake_features(state));
-        if (probability >= 0) {
-            probabilities[written++] = (uint8_t)probability;
+        if (harken_model_step(state, rows + (size_t)n * features) >= 0) {
+            memcpy(outputs + (size_t)strides * width, harken_model_output(state), width);
+            strides++;
         }
     }
-    return written;
+    return strides;
 }

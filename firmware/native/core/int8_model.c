@@ -97,10 +97,10 @@ static int operation_fits(const uint8_t *model, const hkm_operation *op) {
 
 static int header_fits(const hkm_header *head, size_t length) {
     return head->magic == HKM_MAGIC && head->version == HKM_VERSION &&
-        head->header_size == sizeof(hkm_header) && head->file_size == length && head->reserved == 0 &&
+        head->header_size == sizeof(hkm_header) && head->file_size == length &&
         head->arena_size <= HKM_MAX_ARENA && head->stride > 0 && head->features > 0 &&
         within(head->input, (uint64_t)head->stride * head->features, head->arena_size) &&
-        within(head->output, 1, head->arena_size) &&
+        within(head->output, (uint64_t)head->further_outputs + 1, head->arena_size) &&
         table_within(head->regions, (uint64_t)head->region_count * sizeof(hkm_region), head) &&
         table_within(head->operations, (uint64_t)head->operation_count * sizeof(hkm_operation), head);
 }

@@ -28,10 +28,10 @@ typedef struct {
     uint16_t operation_count;
     uint32_t arena_size;
     uint32_t input;  // arena offset: stride * features int8
-    uint32_t output; // arena offset: one byte, the probability 0..255
+    uint32_t output; // arena offset: the outputs, one byte each, 0..255
     uint32_t regions;    // file offsets
     uint32_t operations;
-    uint32_t reserved;
+    uint32_t further_outputs; // after the first
 } hkm_header;
 
 // A state of the stream and the value all its bytes start with.

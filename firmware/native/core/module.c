@@ -1,13 +1,17 @@
-// MicroPython module `harken_core`: speech features, wake word, voice activity, WebSocket masking.
+// MicroPython module `harken_core`: echo, noise and gain, speech features, int8 models, voice activity,
+// WebSocket masking.
 //
 // Glue over the portable C beside it. Everything a caller passes is measured before the C sees it;
 // states live behind the objects' headers and are never handed out.
 
 #include "py/dynruntime.h"
 
-#include "speech_features.h"
+#include <string.h>
+
+#include "cleaner.h"
 #include "int8_engine.h"
 #include "mask.h"
+#include "speech_features.h"
 #include "vad.h"
 
 typedef struct {
@@ -17,21 +21,27 @@ typedef struct {
 
 typedef struct {
     mp_obj_base_t base;
-    mp_obj_t model; // keeps the bytes alive
+    mp_obj_t file; // keeps the bytes alive
     const uint8_t *bytes;
     size_t length;
-    harken_wake *state;
-} wake_t;
+    harken_model *state;
+} model_t;
 
 typedef struct {
     mp_obj_base_t base;
     harken_vad state;
 } vad_t;
 
+typedef struct {
+    mp_obj_base_t base;
+    harken_cleaner state;
+} cleaner_t;
+
 // Not static: a native `.mpy` reaches zeroed variables only by their symbols.
 mp_obj_full_type_t features_type;
-mp_obj_full_type_t wake_type;
+mp_obj_full_type_t model_type;
 mp_obj_full_type_t vad_type;
+mp_obj_full_type_t cleaner_type;
 
 NORETURN static void raise(const char *message) {
     mp_raise_ValueError(message);
@@ -55,9 +65,9 @@ static void *get_self(mp_obj_t given, const mp_obj_full_type_t *type) {
     return MP_OBJ_TO_PTR(given);
 }
 
-static const int16_t *get_hop(mp_obj_t given) {
+static int16_t *get_hop(mp_obj_t given, mp_uint_t flags) {
     mp_buffer_info_t buffer;
-    mp_get_buffer_raise(given, &buffer, MP_BUFFER_READ);
+    mp_get_buffer_raise(given, &buffer, flags);
     if ((uintptr_t)buffer.buf % sizeof(int16_t)) {
         raise("the PCM buffer must start at an even address");
     }
@@ -67,13 +77,17 @@ static const int16_t *get_hop(mp_obj_t given) {
     return buffer.buf;
 }
 
-static void *get_row(mp_obj_t given, size_t length, mp_uint_t flags) {
+static void *get_bytes(mp_obj_t given, size_t length, mp_uint_t flags, const char *message) {
     mp_buffer_info_t buffer;
     mp_get_buffer_raise(given, &buffer, flags);
     if (buffer.len < length) {
-        raise("the row is shorter than 40 features");
+        raise(message);
     }
     return buffer.buf;
+}
+
+static void *get_row(mp_obj_t given, size_t length, mp_uint_t flags) {
+    return get_bytes(given, length, flags, "the row is shorter than 40 features");
 }
 
 // Features -----------------------------------------------------------------
@@ -90,7 +104,7 @@ static mp_obj_t features_new(const mp_obj_type_t *type, size_t n, size_t n_kw, c
 // step(pcm, row) -> 1 where `row` was written
 static mp_obj_t features_step(mp_obj_t given, mp_obj_t pcm, mp_obj_t row) {
     features_t *self = get_self(given, &features_type);
-    const int16_t *hop = get_hop(pcm);
+    const int16_t *hop = get_hop(pcm, MP_BUFFER_READ);
     int8_t *out = get_row(row, FEATURE_CHANNELS, MP_BUFFER_WRITE);
     return MP_OBJ_NEW_SMALL_INT(harken_features_step(&self->state, hop, out));
 }
@@ -103,7 +117,7 @@ static mp_obj_t features_reset(mp_obj_t given) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(features_reset_obj, features_reset);
 
-// Wake ---------------------------------------------------------------------
+// Model --------------------------------------------------------------------
 
 NORETURN static void raise_model(int error) {
     if (error == HKM_ERROR_ALIGNMENT) {
@@ -118,7 +132,7 @@ NORETURN static void raise_model(int error) {
     raise("the packed model has an operation that does not fit");
 }
 
-static mp_obj_t wake_new(const mp_obj_type_t *type, size_t n, size_t n_kw, const mp_obj_t *args) {
+static mp_obj_t model_new(const mp_obj_type_t *type, size_t n, size_t n_kw, const mp_obj_t *args) {
     mp_arg_check_num(n, n_kw, 1, 1, false);
     mp_buffer_info_t model;
     mp_get_buffer_raise(args[0], &model, MP_BUFFER_READ);
@@ -126,46 +140,56 @@ static mp_obj_t wake_new(const mp_obj_type_t *type, size_t n, size_t n_kw, const
     if (error != HKM_OK) {
         raise_model(error);
     }
-    wake_t *self = m_malloc(sizeof(wake_t));
+    model_t *self = m_malloc(sizeof(model_t));
     self->base.type = type;
-    self->model = args[0];
+    self->file = args[0];
     self->bytes = model.buf;
     self->length = model.len;
-    self->state = m_malloc(harken_wake_size(model.buf));
-    harken_wake_reset(self->state, self->bytes);
+    self->state = m_malloc(harken_model_size(model.buf));
+    harken_model_reset(self->state, self->bytes);
     return MP_OBJ_FROM_PTR(self);
 }
 
-static wake_t *get_wake(mp_obj_t given) {
-    wake_t *self = get_self(given, &wake_type);
+static model_t *get_model(mp_obj_t given) {
+    model_t *self = get_self(given, &model_type);
     // A bytearray may have moved or shrunk since it was checked.
     mp_buffer_info_t model;
-    mp_get_buffer_raise(self->model, &model, MP_BUFFER_READ);
+    mp_get_buffer_raise(self->file, &model, MP_BUFFER_READ);
     if (model.buf != self->bytes || model.len != self->length) {
         raise("the model's buffer was resized");
     }
     return self;
 }
 
-// step(row) -> probability 0..255, or -1 until a stride of rows is together
-static mp_obj_t wake_step(mp_obj_t given, mp_obj_t row) {
-    wake_t *self = get_wake(given);
-    const int8_t *features = get_row(row, harken_wake_features(self->state), MP_BUFFER_READ);
-    return MP_OBJ_NEW_SMALL_INT(harken_wake_step(self->state, features));
+// step(row) -> the first output, 0..255, or -1 until a stride of rows is together
+static mp_obj_t model_step(mp_obj_t given, mp_obj_t row) {
+    model_t *self = get_model(given);
+    const int8_t *features = get_row(row, harken_model_features(self->state), MP_BUFFER_READ);
+    return MP_OBJ_NEW_SMALL_INT(harken_model_step(self->state, features));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(wake_step_obj, wake_step);
+static MP_DEFINE_CONST_FUN_OBJ_2(model_step_obj, model_step);
 
-static mp_obj_t wake_reset(mp_obj_t given) {
-    wake_t *self = get_wake(given);
-    harken_wake_reset(self->state, self->bytes);
+// outputs(out) -> how many bytes of the last stride's answer it wrote
+static mp_obj_t model_outputs(mp_obj_t given, mp_obj_t out) {
+    const harken_model *state = get_model(given)->state;
+    size_t count = harken_model_outputs(state);
+    memcpy(get_bytes(out, count, MP_BUFFER_WRITE, "the buffer is shorter than the model's outputs"),
+        harken_model_output(state), count);
+    return MP_OBJ_NEW_SMALL_INT(count);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(model_outputs_obj, model_outputs);
+
+static mp_obj_t model_reset(mp_obj_t given) {
+    model_t *self = get_model(given);
+    harken_model_reset(self->state, self->bytes);
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(wake_reset_obj, wake_reset);
+static MP_DEFINE_CONST_FUN_OBJ_1(model_reset_obj, model_reset);
 
-static mp_obj_t wake_stride(mp_obj_t given) {
-    return MP_OBJ_NEW_SMALL_INT(harken_wake_stride(get_wake(given)->state));
+static mp_obj_t model_stride(mp_obj_t given) {
+    return MP_OBJ_NEW_SMALL_INT(harken_model_stride(get_model(given)->state));
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(wake_stride_obj, wake_stride);
+static MP_DEFINE_CONST_FUN_OBJ_1(model_stride_obj, model_stride);
 
 // Vad ----------------------------------------------------------------------
 
@@ -178,12 +202,14 @@ static mp_obj_t vad_new(const mp_obj_type_t *type, size_t n, size_t n_kw, const 
     return MP_OBJ_FROM_PTR(self);
 }
 
-// step(pcm) -> bit 0 speech now, bit 1 inside an utterance
-static mp_obj_t vad_step(mp_obj_t given, mp_obj_t pcm) {
+// step(pcm, probability) -> bit 0 speech now, bit 1 inside an utterance; probability -1: by energy
+static mp_obj_t vad_step(mp_obj_t given, mp_obj_t pcm, mp_obj_t probability) {
     vad_t *self = get_self(given, &vad_type);
-    return MP_OBJ_NEW_SMALL_INT(harken_vad_step(&self->state, get_hop(pcm)));
+    const int16_t *hop = get_hop(pcm, MP_BUFFER_READ);
+    mp_int_t said = get_int(probability, -1, 255, "probability must be 0 to 255, or -1");
+    return MP_OBJ_NEW_SMALL_INT(harken_vad_step(&self->state, hop, (int)said));
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(vad_step_obj, vad_step);
+static MP_DEFINE_CONST_FUN_OBJ_3(vad_step_obj, vad_step);
 
 // tune(threshold_db, hangover_ms); -1 leaves a value as it is
 static mp_obj_t vad_tune(mp_obj_t given, mp_obj_t threshold, mp_obj_t hangover) {
@@ -217,6 +243,80 @@ static mp_obj_t vad_floor_db(mp_obj_t given) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(vad_floor_db_obj, vad_floor_db);
 
+// Cleaner ------------------------------------------------------------------
+
+static mp_obj_t cleaner_new(const mp_obj_type_t *type, size_t n, size_t n_kw, const mp_obj_t *args) {
+    (void)args;
+    mp_arg_check_num(n, n_kw, 0, 0, false);
+    cleaner_t *self = m_malloc(sizeof(cleaner_t));
+    self->base.type = type;
+    harken_cleaner_init(&self->state);
+    return MP_OBJ_FROM_PTR(self);
+}
+
+// step(mic, reference | None, out, linear | None) -> flags of the hop
+static mp_obj_t cleaner_step(size_t n, const mp_obj_t *args) {
+    (void)n;
+    cleaner_t *self = get_self(args[0], &cleaner_type);
+    const int16_t *mic = get_hop(args[1], MP_BUFFER_READ);
+    const int16_t *reference = args[2] == mp_const_none ? NULL : get_hop(args[2], MP_BUFFER_READ);
+    int16_t *out = get_hop(args[3], MP_BUFFER_WRITE);
+    int16_t *linear = args[4] == mp_const_none ? NULL : get_hop(args[4], MP_BUFFER_WRITE);
+    return MP_OBJ_NEW_SMALL_INT(harken_cleaner_step(&self->state, mic, reference, out, linear));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(cleaner_step_obj, 5, 5, cleaner_step);
+
+// switch(parts): a sum of 1 high-pass, 2 echo, 4 residual echo, 8 noise, 16 gain
+static mp_obj_t cleaner_switch(mp_obj_t given, mp_obj_t parts) {
+    cleaner_t *self = get_self(given, &cleaner_type);
+    harken_cleaner_switch(
+        &self->state, (uint32_t)get_int(parts, 0, CLEANER_ALL, "parts must be a sum of 1, 2, 4, 8, 16"));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(cleaner_switch_obj, cleaner_switch);
+
+// gains(40 bytes | None): a model's gains for the next hop
+static mp_obj_t cleaner_gains(mp_obj_t given, mp_obj_t gains) {
+    cleaner_t *self = get_self(given, &cleaner_type);
+    const uint8_t *bands = gains == mp_const_none
+        ? NULL
+        : get_bytes(gains, CLEANER_BANDS, MP_BUFFER_READ, "there must be 40 gains");
+    harken_cleaner_gains(&self->state, bands);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(cleaner_gains_obj, cleaner_gains);
+
+static mp_obj_t cleaner_reset(mp_obj_t given) {
+    cleaner_t *self = get_self(given, &cleaner_type);
+    harken_cleaner_reset(&self->state);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(cleaner_reset_obj, cleaner_reset);
+
+static mp_obj_t cleaner_erle_db(mp_obj_t given) {
+    cleaner_t *self = get_self(given, &cleaner_type);
+    return MP_OBJ_NEW_SMALL_INT(harken_cleaner_erle_db(&self->state));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(cleaner_erle_db_obj, cleaner_erle_db);
+
+static mp_obj_t cleaner_delay_ms(mp_obj_t given) {
+    cleaner_t *self = get_self(given, &cleaner_type);
+    return MP_OBJ_NEW_SMALL_INT(harken_cleaner_delay_ms(&self->state));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(cleaner_delay_ms_obj, cleaner_delay_ms);
+
+static mp_obj_t cleaner_noise_db(mp_obj_t given) {
+    cleaner_t *self = get_self(given, &cleaner_type);
+    return MP_OBJ_NEW_SMALL_INT(harken_cleaner_noise_db(&self->state));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(cleaner_noise_db_obj, cleaner_noise_db);
+
+static mp_obj_t cleaner_gain_db(mp_obj_t given) {
+    cleaner_t *self = get_self(given, &cleaner_type);
+    return MP_OBJ_NEW_SMALL_INT(harken_cleaner_gain_db(&self->state));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(cleaner_gain_db_obj, cleaner_gain_db);
+
 // Module -------------------------------------------------------------------
 
 // mask(buffer, offset, length, key)
@@ -239,10 +339,12 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(mask_obj, 4, 4, mask);
 
 mp_map_elem_t features_table[2];
 static MP_DEFINE_CONST_DICT(features_locals, features_table);
-mp_map_elem_t wake_table[3];
-static MP_DEFINE_CONST_DICT(wake_locals, wake_table);
+mp_map_elem_t model_table[4];
+static MP_DEFINE_CONST_DICT(model_locals, model_table);
 mp_map_elem_t vad_table[5];
 static MP_DEFINE_CONST_DICT(vad_locals, vad_table);
+mp_map_elem_t cleaner_table[8];
+static MP_DEFINE_CONST_DICT(cleaner_locals, cleaner_table);
 
 static void make_type(
     mp_obj_full_type_t *type, qstr name, const void *make_new, const mp_obj_dict_t *locals) {
@@ -263,17 +365,27 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     (void)args;
     features_table[0] = ENTRY(MP_QSTR_step, features_step_obj);
     features_table[1] = ENTRY(MP_QSTR_reset, features_reset_obj);
-    wake_table[0] = ENTRY(MP_QSTR_step, wake_step_obj);
-    wake_table[1] = ENTRY(MP_QSTR_reset, wake_reset_obj);
-    wake_table[2] = ENTRY(MP_QSTR_stride, wake_stride_obj);
+    model_table[0] = ENTRY(MP_QSTR_step, model_step_obj);
+    model_table[1] = ENTRY(MP_QSTR_reset, model_reset_obj);
+    model_table[2] = ENTRY(MP_QSTR_stride, model_stride_obj);
+    model_table[3] = ENTRY(MP_QSTR_outputs, model_outputs_obj);
     vad_table[0] = ENTRY(MP_QSTR_step, vad_step_obj);
     vad_table[1] = ENTRY(MP_QSTR_tune, vad_tune_obj);
     vad_table[2] = ENTRY(MP_QSTR_reset, vad_reset_obj);
     vad_table[3] = ENTRY(MP_QSTR_level_db, vad_level_db_obj);
     vad_table[4] = ENTRY(MP_QSTR_floor_db, vad_floor_db_obj);
+    cleaner_table[0] = ENTRY(MP_QSTR_step, cleaner_step_obj);
+    cleaner_table[1] = ENTRY(MP_QSTR_switch, cleaner_switch_obj);
+    cleaner_table[2] = ENTRY(MP_QSTR_gains, cleaner_gains_obj);
+    cleaner_table[3] = ENTRY(MP_QSTR_reset, cleaner_reset_obj);
+    cleaner_table[4] = ENTRY(MP_QSTR_erle_db, cleaner_erle_db_obj);
+    cleaner_table[5] = ENTRY(MP_QSTR_delay_ms, cleaner_delay_ms_obj);
+    cleaner_table[6] = ENTRY(MP_QSTR_noise_db, cleaner_noise_db_obj);
+    cleaner_table[7] = ENTRY(MP_QSTR_gain_db, cleaner_gain_db_obj);
     make_type(&features_type, MP_QSTR_Features, features_new, &features_locals);
-    make_type(&wake_type, MP_QSTR_Wake, wake_new, &wake_locals);
+    make_type(&model_type, MP_QSTR_Model, model_new, &model_locals);
     make_type(&vad_type, MP_QSTR_Vad, vad_new, &vad_locals);
+    make_type(&cleaner_type, MP_QSTR_Cleaner, cleaner_new, &cleaner_locals);
     mp_store_global(MP_QSTR_mask, MP_OBJ_FROM_PTR(&mask_obj));
     MP_DYNRUNTIME_INIT_EXIT
 }

@@ -29,7 +29,7 @@ from harken_hil.bench.measure import (
     figure,
     interleave,
 )
-from harken_models.core import Features, Wake
+from harken_models.core import Features, Model
 from harken_models.pack import FEATURE_SCALE, FEATURE_ZERO_POINT, pack
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _model_lines(
     name: str, sides: _Sides, rows: Rows, rounds: int, stream: str
 ) -> tuple[Figure, Figure, Figure]:
     model = sides.model(name)
-    wake = Wake(pack(model))
+    wake = Model(pack(model))
     rival: Any = sides.wakeword.MicroWakeWord.from_builtin(sides.wakeword.Model(name))
     reference: Any = sides.micro.Interpreter.from_bytes(model, arena_size=_ARENA)
     detail = {"stream": stream, "seconds": round(len(rows) / 100)}
@@ -142,7 +142,7 @@ def _differing(
     rng = np.random.default_rng(5)
     noise = rng.integers(-128, 128, (3_000, rows.shape[1])).astype(np.int8)
     every = np.concatenate([rows[: len(rows) // _STRIDE * _STRIDE], noise])
-    ours = Wake(pack(model)).run(every)
+    ours = Model(pack(model)).run(every)
     reference: Any = sides.micro.Interpreter.from_bytes(model, arena_size=_ARENA)
     theirs = [_tflm_step(reference, every, at) for at in range(0, len(every), _STRIDE)]
     differing = int(np.count_nonzero(ours != np.array(theirs)))
@@ -169,7 +169,7 @@ def _timed(work: Callable[[], object], steps: int) -> Callable[[], float]:
     return once
 
 
-def _ours(wake: Wake, rows: Rows) -> Callable[[], float]:
+def _ours(wake: Model, rows: Rows) -> Callable[[], float]:
     packets = [row.tobytes() for row in rows]
 
     def work() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from harken_models.core import HOP, Features, Vad, Wake, mask
+from harken_models.core import HOP, Features, Model, Vad, mask
 from harken_models.pack import pack
 
 from .conftest import MODELS
@@ -31,12 +31,12 @@ def digest(data):
 
 features, vad, row, hop = harken_core.Features(), harken_core.Vad(), bytearray(40), bytearray(320)
 vad.tune(8, 200)
-wakes = {name: harken_core.Wake(open(FOLDER + name + ".hkm", "rb").read()) for name in NAMES}
+wakes = {name: harken_core.Model(open(FOLDER + name + ".hkm", "rb").read()) for name in NAMES}
 rows, heard, voice = bytearray(), {name: bytearray() for name in NAMES}, bytearray()
 clip = open(FOLDER + "clip.raw", "rb")
 for _ in range(HOPS):
     clip.readinto(hop)
-    voice.extend(bytes((vad.step(hop), -vad.level_db(), -vad.floor_db())))
+    voice.extend(bytes((vad.step(hop, -1), -vad.level_db(), -vad.floor_db())))
     if features.step(hop, row):
         rows.extend(row)
         for name, wake in wakes.items():
@@ -57,11 +57,11 @@ def ours(models: Mapping[str, bytes], pcm: Samples) -> dict[str, str]:
     vad, voice = Vad(), bytearray()
     vad.tune(8, 200)
     for hop in pcm.reshape(-1, HOP):
-        voice += bytes((vad.step(hop.tobytes()), -vad.level_db(), -vad.floor_db()))
+        voice += bytes((vad.step(hop.tobytes(), -1), -vad.level_db(), -vad.floor_db()))
     masked = bytearray(range(256))
     mask(masked, 3, 250, b"\x01\x80\xff\x37")
     results = {"rows": rows.tobytes(), "voice": bytes(voice), "masked": bytes(masked)}
-    results |= {name: Wake(model).run(rows).tobytes() for name, model in models.items()}
+    results |= {name: Model(model).run(rows).tobytes() for name, model in models.items()}
     return {name: hashlib.sha256(data).hexdigest() for name, data in results.items()}
 
 
@@ -121,7 +121,7 @@ features = harken_core.Features()
 with_features = used()
 model = open(MODEL, "rb").read()
 before_wake = used()
-wake = harken_core.Wake(model)
+wake = harken_core.Model(model)
 with_wake = used()
 vad = harken_core.Vad()
 with_vad = used()
@@ -129,7 +129,7 @@ row, hop = bytearray(40), bytearray(b"\\x11\\x01\\x20\\xff" * 80)
 def hops(count):
     for n in range(count):
         hop[n % 320] = n & 0x7f
-        vad.step(hop)
+        vad.step(hop, -1)
         vad.level_db()
         if features.step(hop, row):
             wake.step(row)
@@ -170,10 +170,10 @@ def refused(call):
     except (ValueError, TypeError) as error:
         return type(error).__name__
     return "taken"
-features, vad, wake = harken_core.Features(), harken_core.Vad(), harken_core.Wake(model)
+features, vad, wake = harken_core.Features(), harken_core.Vad(), harken_core.Model(model)
 short, row, hop = bytearray(39), bytearray(40), bytearray(320)
 grown = bytearray(model)
-resized = harken_core.Wake(grown)
+resized = harken_core.Model(grown)
 grown.append(0)
 print(json.dumps([refused(call) for call in (
     lambda: features.step(bytearray(318), row),
@@ -184,7 +184,7 @@ print(json.dumps([refused(call) for call in (
     lambda: harken_core.Features.step(vad, hop, row),
     lambda: wake.step(short),
     lambda: resized.step(row),
-    lambda: vad.step(bytes(10)),
+    lambda: vad.step(bytes(10), -1),
     lambda: vad.tune(0, 100),
     lambda: vad.tune(9, 1 << 70),
     lambda: harken_core.mask(hop, 0, 321, b"abcd"),
@@ -192,11 +192,11 @@ print(json.dumps([refused(call) for call in (
     lambda: harken_core.mask(hop, 300, 1 << 62, b"abcd"),
     lambda: harken_core.mask(hop, 0, 320, b"abc"),
     lambda: harken_core.mask(b"constant", 0, 4, b"abcd"),
-    lambda: harken_core.Wake(b""),
-    lambda: harken_core.Wake(model[:-1]),
-    lambda: harken_core.Wake(memoryview(b"x" + model)[1:]),
-    lambda: harken_core.Wake(None),
-    lambda: harken_core.Wake(),
+    lambda: harken_core.Model(b""),
+    lambda: harken_core.Model(model[:-1]),
+    lambda: harken_core.Model(memoryview(b"x" + model)[1:]),
+    lambda: harken_core.Model(None),
+    lambda: harken_core.Model(),
 )]))
 """
 
@@ -223,12 +223,12 @@ for n in range(48 + 300):
         at = state % len(model)
     model[at] ^= 1 + n % 255
     try:
-        harken_core.Wake(model)
+        harken_core.Model(model)
         taken.append(at)
     except ValueError:
         pass
     model[at] ^= 1 + n % 255
-harken_core.Wake(model)
+harken_core.Model(model)
 print(taken)
 """
 
@@ -255,7 +255,7 @@ def test_objects_outlive_the_module_and_keep_their_model(
     printed = run_script(f"""
 import gc, sys
 import harken_core
-wake = harken_core.Wake(open({str(path)!r}, "rb").read())
+wake = harken_core.Model(open({str(path)!r}, "rb").read())
 del harken_core, sys.modules["harken_core"]
 heard = []
 with open({str(stream)!r}, "rb") as stream:
@@ -269,4 +269,4 @@ with open({str(stream)!r}, "rb") as stream:
             heard.append(probability)
 print(heard)
 """)
-    assert json.loads(printed) == np.asarray(Wake(packed).run(rows)).tolist()
+    assert json.loads(printed) == np.asarray(Model(packed).run(rows)).tolist()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from harken_models.core import FEATURES, Features, Wake
+from harken_models.core import FEATURES, Features, Model
 from harken_models.fixed_point import logistic_table
 from harken_models.pack import pack
 
@@ -28,7 +28,7 @@ SPOKEN = ("alexa", "okay_nabu", "hey_jarvis", "hey_mycroft")
 
 
 def differing(model: bytes, rows: Rows, reference: Reference) -> int:
-    ours = Wake(pack(model)).run(rows)
+    ours = Model(pack(model)).run(rows)
     theirs = np.array(reference(model).run(rows))
     assert len(ours) == len(theirs) == len(rows) // 3
     return int(np.count_nonzero(ours != theirs))
@@ -66,7 +66,7 @@ def test_each_model_hears_its_own_word_and_no_other(
 ) -> None:
     rows = Features().run(clip)
     fired = {
-        name: np.nonzero(Wake(pack(tflite_models[name])).run(rows) > 240)[0] for name in SPOKEN
+        name: np.nonzero(Model(pack(tflite_models[name])).run(rows) > 240)[0] for name in SPOKEN
     }
     # The words lie one after another, so the steps in which they are heard do, too.
     ends = [(int(fired[name].min()), int(fired[name].max())) for name in SPOKEN]
@@ -78,7 +78,7 @@ def test_a_reset_model_is_as_new(
     name: str, tflite_models: Mapping[str, bytes], clip: Samples
 ) -> None:
     rows = Features().run(clip)
-    wake = Wake(pack(tflite_models[name]))
+    wake = Model(pack(tflite_models[name]))
     first = wake.run(rows[:-2])
     wake.reset()
     assert np.array_equal(wake.run(rows[:-2]), first)
@@ -89,8 +89,8 @@ def test_models_beside_each_other_share_nothing(
 ) -> None:
     rows = Features().run(clip)
     packed = pack(tflite_models["alexa"])
-    alone = Wake(packed).run(rows)
-    one, other = Wake(packed), Wake(packed)
+    alone = Model(packed).run(rows)
+    one, other = Model(packed), Model(packed)
     steps: list[int] = []
     for row in rows:
         steps.append(one.step(row.tobytes()))
@@ -112,7 +112,7 @@ def test_the_sigmoid_of_every_int8(
     for step in range(-370, 370):
         bias = round(step * 0.7 / edited.logits_per_sum())
         model = edited.with_last_bias(bias)
-        ours, theirs = Wake(pack(model)).run(row), reference(model).run(row)
+        ours, theirs = Model(pack(model)).run(row), reference(model).run(row)
         assert ours.tolist() == theirs, f"bias {bias}"
         met.add(theirs[0])
     assert met == {(value + 128) & 0xFF for value in table}

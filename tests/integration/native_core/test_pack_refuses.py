@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from harken.errors import ModelFormatError, ModelMissingError
 from harken_models.cli import models
-from harken_models.core import FEATURES, Features, Wake
+from harken_models.core import FEATURES, Features, Model
 from harken_models.pack import pack, pack_file
 
 from .tflite_editor import EditableModel
@@ -159,8 +159,8 @@ def test_an_int8_output_is_packed_as_well(
     alexa.graph.operators = [each for each in alexa.graph.operators if each is not quantize]
     rows = np.random.default_rng(3).integers(-128, 128, (600, FEATURES)).astype(np.int8)
     model = alexa.encoded()
-    ours = Wake(pack(model)).run(rows).tolist()
-    assert ours == Wake(pack(tflite_models["alexa"])).run(rows).tolist()
+    ours = Model(pack(model)).run(rows).tolist()
+    assert ours == Model(pack(tflite_models["alexa"])).run(rows).tolist()
     assert ours == [probability + 128 for probability in reference(model).run(rows)]
 
 
@@ -185,7 +185,7 @@ def test_activations_are_clamped_as_the_reference_clamps(
     rows = Features().run(clip)
     model = alexa.encoded()
     theirs = reference(model).run(rows)
-    assert Wake(pack(model)).run(rows).tolist() == theirs
+    assert Model(pack(model)).run(rows).tolist() == theirs
     assert len(set(theirs)) > 3
 
 
