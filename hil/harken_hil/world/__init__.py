@@ -4,7 +4,7 @@ Everything here is computed, nothing recorded: a room is a shoebox by the image-
 talker is a clip heard through that room, and what the device plays comes back into its microphone.
 """
 
-from harken_hil.world.room import Place, Room, quiet_room
 from harken_hil.world.world import SILENCE_PEAK, Utterance, World
+from harken_models.scenes.room import Place, Room, quiet_room
 
 __all__ = ["SILENCE_PEAK", "Place", "Room", "Utterance", "World", "quiet_room"]

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.signal import fftconvolve  # type: ignore[import-untyped]
 
 from harken.errors import RigError
-from harken_hil.world.room import RATE, Place, Response, Room
+from harken_models.scenes.room import RATE, Place, Response, Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable

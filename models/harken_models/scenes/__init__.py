@@ -1,0 +1,1 @@
+"""Simulated rooms, loudspeakers and mixtures, and the recordings that are heard in them."""
