@@ -80,7 +80,7 @@ def _module(name: str, **members: object) -> None:
 
 
 _module("micropython", const=lambda value: value, RingIO=SimRing)
-_module("harken_core", mask=lambda buffer, offset, length, key: None)
+_module("harken_device.core", mask=lambda buffer, offset, length, key: None)
 _module("cryptolib", aes=SimCipher)
 vars(time).update(ticks_ms=lambda: 0, ticks_add=lambda a, b: a + b, ticks_diff=lambda a, b: a - b)
 

@@ -27,12 +27,12 @@ that it stays a small integer on chips of 32 bits, where a larger one takes memo
 
 import gc
 
-import harken_core
 from micropython import const
 
 from harken_device.audio.playout import Playout
 from harken_device.audio.speech import BEGAN, ENDED, Speech
 from harken_device.audio.uplink import Uplink
+from harken_device.core import Features, Vad
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class Engine:
         self._mic = hal.mic
         self._speaker = hal.speaker
         self._words = words
-        self._features = harken_core.Features()
+        self._features = Features()
         self._row = bytearray(40)
-        self._vad = harken_core.Vad()
+        self._vad = Vad()
         self._speech = Speech(endpoint_ms)
         self._uplink = Uplink()
         self._playout = Playout()

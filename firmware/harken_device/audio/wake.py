@@ -9,8 +9,9 @@ import json
 import os
 from errno import ENOENT
 
-from harken_core import Model
 from micropython import const
+
+from harken_device.core import Model
 
 _REFRACTORY_ROWS = const(100)  # a second in which the same utterance cannot fire again
 _LARGEST_WINDOW = const(64)

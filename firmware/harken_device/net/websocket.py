@@ -8,9 +8,9 @@ without heap allocation.
 import os
 from time import ticks_diff, ticks_ms
 
-from harken_core import mask
 from micropython import const
 
+from harken_device.core import mask
 from harken_device.errors import NetError, WebSocketError
 from harken_device.net import http
 from harken_device.net.frames import (
