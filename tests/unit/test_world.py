@@ -10,7 +10,7 @@ import pytest
 
 from harken.errors import RigError
 from harken_hil.speech import Clip
-from harken_hil.world import Place, Room, World, quiet_room
+from harken_hil.world import Colour, Place, Room, World, quiet_room, reverberant_room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,8 +93,80 @@ def test_the_echo_has_no_seam_between_blocks() -> None:
     noise = np.random.default_rng(1).integers(-9000, 9000, 800).astype(np.int16)
     world = World(quiet_room(), noise_dbfs=-120)
     echo = np.concatenate([world.block(n, noise[160 * n : 160 * n + 160]) for n in range(5)])
-    taps = quiet_room().response(quiet_room().loudspeaker).taps[:640] * 10 ** (-26 / 20)
+    taps = quiet_room().response(quiet_room().loudspeaker).taps * 10 ** (-26 / 20)
     assert np.abs(echo - np.convolve(noise, taps)[:800]).max() <= 1
+
+
+def blockwise(world: World, played: NDArray[np.int16]) -> NDArray[np.int16]:
+    count = len(played) // 160
+    return np.concatenate([world.block(n, played[160 * n : 160 * n + 160]) for n in range(count)])
+
+
+def test_the_whole_reverberation_of_the_loudspeaker_comes_back() -> None:
+    room = reverberant_room()
+    world = World(room, noise_dbfs=-120, coupling_db=0)
+    click = np.zeros(160 * 60, np.int16)
+    click[0] = 32_000
+    echo = blockwise(world, click)
+    taps = room.response(room.loudspeaker).taps
+    assert len(taps) > 0.5 * 16_000
+    assert np.abs(echo[: len(taps)] - 32_000 * taps).max() <= 1
+    assert np.abs(echo[4000:8000]).max() > 8, "a quarter of a second later something is left"
+
+
+def test_a_cheap_loudspeaker_adds_what_was_not_played() -> None:
+    tone = (24_000 * np.sin(np.arange(16_000) * 2 * np.pi * 500 / 16_000)).astype(np.int16)
+
+    def second_harmonic(world: World) -> float:
+        spectrum = np.abs(np.fft.rfft(blockwise(world, tone)[8000:]))
+        return float(spectrum[500] / spectrum[250])
+
+    room = reverberant_room()
+    assert second_harmonic(World(room, coupling_db=-6)) < 0.001
+    assert second_harmonic(World(room, coupling_db=-6, distortion=0.6)) > 0.02
+
+
+@pytest.mark.parametrize("ppm", [100, -100, 2000])
+def test_a_loudspeaker_with_a_clock_of_its_own_drifts(ppm: float) -> None:
+    seconds = 6
+    rng = np.random.default_rng(3)
+    noise = np.convolve(rng.standard_normal(seconds * 16_000), np.ones(4) / 4, "same")
+    played = (noise * 5000).astype(np.int16)
+    straight = blockwise(World(quiet_room(), noise_dbfs=-120, coupling_db=0), played)
+    drifting = blockwise(World(quiet_room(), noise_dbfs=-120, coupling_db=0, skew_ppm=ppm), played)
+
+    def lag(at: int) -> int:
+        piece = straight[at : at + 800].astype(float)
+        late = np.correlate(drifting[at : at + 800 + 600].astype(float), piece, "valid")
+        assert late.max() > 0.7 * np.sum(piece**2), "the sound is still the same"
+        return int(np.argmax(late))
+
+    begin, end = lag(3200), lag(91_200)
+    if abs(ppm) < 1000:
+        assert end - begin == pytest.approx(-ppm * 1e-6 * 88_000, abs=1)
+    else:
+        # A buffer that would run dry plays a piece twice, and goes on.
+        assert end - begin == pytest.approx(-ppm * 1e-6 * 88_000 + 160, abs=2)
+
+
+@pytest.mark.parametrize("colour", ["white", "pink", "fan", "hum"])
+def test_every_noise_has_its_level_from_the_first_block_on(colour: Colour) -> None:
+    world = World(quiet_room(), noise_dbfs=-50, noise=colour)
+    assert rms_dbfs(hear(world, 50)) == pytest.approx(-50, abs=2)
+    assert rms_dbfs(hear(world, 500)) == pytest.approx(-50, abs=1)
+
+
+def test_music_sounds_in_the_room_and_is_nobodys_words() -> None:
+    world = World(quiet_room(), noise_dbfs=-96)
+    rng = np.random.default_rng(5)
+    music = (rng.standard_normal(16_000) * 3000).astype(np.int16)
+    world.play(music, 1600, place=Place(0.5, 3.0, 1.0), level_dbfs=-35)
+    heard = hear(world, 120)
+    assert rms_dbfs(heard[:1500]) < -90
+    assert rms_dbfs(heard[1600:17_600]) == pytest.approx(-35, abs=0.5)
+    assert not world.utterances
+    with pytest.raises(RigError, match="has passed"):
+        world.play(music, 0, place=Place(0.5, 3.0, 1.0))
 
 
 def test_a_blocks_order_is_kept() -> None:

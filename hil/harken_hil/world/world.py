@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from scipy.signal import fftconvolve  # type: ignore[import-untyped]
 
 from harken.errors import RigError
+from harken_hil.world.background import Background, Colour
+from harken_hil.world.coupling import Coupling
+from harken_models.scenes.loudspeaker import Loudspeaker
+from harken_models.scenes.mix import level
 from harken_models.scenes.room import RATE, Place, Response, Room
 
 if TYPE_CHECKING:
@@ -23,8 +27,6 @@ BLOCK = 160
 FULL_SCALE = 32_768
 # Peaks below this (-50 dBFS) are silence: the residue of a codec, not something a person hears.
 SILENCE_PEAK = 104
-# The longest echo path that is simulated; what is left of it after this is below the noise floor.
-_COUPLING_TAPS = 640
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class _Sound:
     start: int
     samples: NDArray[np.float32]
 
-    def mix_into(self, block: NDArray[np.float32], position: int) -> None:
+    def mix_into(self, block: NDArray[np.float64], position: int) -> None:
         first = max(self.start, position)
         last = min(self.start + len(self.samples), position + len(block))
         if first < last:
@@ -70,27 +72,32 @@ class World:
         noise_dbfs: level of the noise floor.
         coupling_db: the loudspeaker's direct sound at the microphone, relative to what is played.
         seed: of the noise; the same world twice gives the same samples.
+        noise: the kind of noise.
+        distortion: of the loudspeaker, 0..1; None: a perfect one, without a band even.
+        skew_ppm: by how much the loudspeaker's clock is faster than the microphone's.
     """
 
     room: Room
     noise_dbfs: float = -72.0
     coupling_db: float = -26.0
     seed: int = 1
+    noise: Colour = "white"
+    distortion: float | None = None
+    skew_ppm: float = 0.0
     position: int = field(default=0, init=False)
     utterances: list[Utterance] = field(default_factory=list[Utterance], init=False)
     _sounds: list[_Sound] = field(default_factory=list[_Sound], init=False)
     _responses: dict[Place, Response] = field(default_factory=dict[Place, Response], init=False)
-    _noise: np.random.Generator = field(init=False)
-    _coupling: NDArray[np.float64] = field(init=False)
-    _played: NDArray[np.float64] = field(init=False)
+    _background: Background = field(init=False)
+    _coupling: Coupling = field(init=False)
     _audible: int | None = field(default=None, init=False)
     _moved: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
-        self._noise = np.random.default_rng(self.seed)
-        taps = self.room.response(self.room.loudspeaker).taps[:_COUPLING_TAPS]
-        self._coupling = taps * 10 ** (self.coupling_db / 20)
-        self._played = np.zeros(len(self._coupling) - 1)
+        self._background = Background(self.noise_dbfs, self.noise, self.seed)
+        perfect = self.distortion is None
+        loudspeaker = Loudspeaker(0, None) if perfect else Loudspeaker(self.distortion or 0)
+        self._coupling = Coupling(self.room, loudspeaker, self.coupling_db, self.skew_ppm)
 
     def speak(
         self, clip: Clip, at: int, *, place: Place | None = None, level_dbfs: float = -26.0
@@ -106,19 +113,43 @@ class World:
         Raises:
             RigError: `at` has already passed, or the talker would stand outside the room.
         """
+        speech = clip.samples[clip.onset : clip.end].astype(np.float64)
+        gain = 10 ** (level_dbfs / 20) * FULL_SCALE / max(1.0, float(np.sqrt(np.mean(speech**2))))
+        self._begin(at, self._heard(clip.samples, place or self.room.talker) * gain)
+        utterance = Utterance(clip.text, at, at + clip.onset, at + clip.end)
+        self.utterances.append(utterance)
+        return utterance
+
+    def play(
+        self, samples: NDArray[np.int16], at: int, *, place: Place, level_dbfs: float = -40.0
+    ) -> None:
+        """Let something sound that nobody says to the device: music, an appliance, a television.
+
+        Args:
+            samples: int16 [n], 16 kHz.
+            at: device sample at which the first of them reaches the microphone.
+            place: where it comes from.
+            level_dbfs: RMS level at the microphone, reverberation included, pauses left out.
+
+        Raises:
+            RigError: `at` has already passed, or the place is outside the room.
+        """
+        heard = self._heard(samples, place)
+        self._begin(at, level(heard, level_dbfs))
+
+    def _heard(self, samples: NDArray[np.int16], place: Place) -> NDArray[np.float64]:
+        """What reaches the microphone, from the moment on at which it does."""
+        response = self._response(place)
+        heard = fftconvolve(samples.astype(np.float64), response.taps)[response.delay :]
+        return cast("NDArray[np.float64]", heard)
+
+    def _begin(self, at: int, heard: NDArray[np.float64]) -> None:
         if at < self.position:
             raise RigError(
                 f"sample {at} has passed: the world is at {self.position}",
                 hint="speak at or after the world's position",
             )
-        response = self._response(self.room.talker if place is None else place)
-        speech = clip.samples[clip.onset : clip.end].astype(np.float64)
-        gain = 10 ** (level_dbfs / 20) * FULL_SCALE / max(1.0, float(np.sqrt(np.mean(speech**2))))
-        heard = fftconvolve(clip.samples * gain, response.taps)[response.delay :]
         self._sounds.append(_Sound(at, heard.astype(np.float32)))
-        utterance = Utterance(clip.text, at, at + clip.onset, at + clip.end)
-        self.utterances.append(utterance)
-        return utterance
 
     def block(self, n: int, played: NDArray[np.int16]) -> NDArray[np.int16]:
         """The microphone's next block.
@@ -135,10 +166,9 @@ class World:
         """
         if n * BLOCK != self.position:
             raise RigError(f"block {n} was asked for, the world is at {self.position // BLOCK}")
-        mixed = self._floor()
+        mixed = self._background.block(BLOCK) + self._coupling.block(played)
         for sound in self._sounds:
             sound.mix_into(mixed, self.position)
-        mixed += self._echo(played)
         loud = np.flatnonzero(np.abs(played.astype(np.int32)) >= SILENCE_PEAK)
         if len(loud):
             self._audible = self.position + int(loud[-1])
@@ -201,12 +231,3 @@ class World:
         if place not in self._responses:
             self._responses[place] = self.room.response(place)
         return self._responses[place]
-
-    def _floor(self) -> NDArray[np.float32]:
-        rms = 10 ** (self.noise_dbfs / 20) * FULL_SCALE
-        return self._noise.standard_normal(BLOCK, dtype=np.float32) * np.float32(rms)
-
-    def _echo(self, played: NDArray[np.int16]) -> NDArray[np.float32]:
-        recent = np.concatenate([self._played, played.astype(np.float64)])
-        self._played = recent[BLOCK:]
-        return np.convolve(recent, self._coupling, "valid").astype(np.float32)
