@@ -10,8 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
-from scipy.signal import butter as _butter  # type: ignore[import-untyped]
-from scipy.signal import sosfilt as _sosfilt
+from scipy import signal as _signal  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from harken_models.scenes.decoded import Samples
@@ -24,8 +23,7 @@ __all__ = ["HOP", "SILENCE", "SPEECH", "UNSURE", "speech_hops"]
 HOP: Final = 160
 SILENCE, SPEECH, UNSURE = 0, 1, -1
 
-butter = cast("Any", _butter)
-sosfilt = cast("Any", _sosfilt)
+signal = cast("Any", _signal)
 
 _RATE: Final = 16_000
 # Hum and breath puffs lie below; they say nothing about speech.
@@ -75,10 +73,10 @@ def speech_hops(samples: Samples) -> Labels | None:
 
 def _levels(samples: Samples, hops: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Level of each hop in dB, over 20 ms around its middle."""
-    sections = butter(2, _LOW_HZ, "highpass", fs=_RATE, output="sos")
+    sections = signal.butter(2, _LOW_HZ, "highpass", fs=_RATE, output="sos")
     cut = samples[: hops * HOP].astype(np.float64)
     # From its own mean, or an offset rings through the filter's start.
-    sound = sosfilt(sections, cut - cut.mean())
+    sound = signal.sosfilt(sections, cut - cut.mean())
     halves = np.mean(sound.reshape(2 * hops, HOP // 2) ** 2, axis=1)
     padded = np.concatenate([halves[:1], halves, halves[-1:]])
     power = padded[:-2].reshape(-1, 2)[:, 0] + halves.reshape(-1, 2).sum(axis=1)
