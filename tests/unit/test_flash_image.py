@@ -82,6 +82,22 @@ def test_firmware_models_and_settings_are_in_their_parts(
     assert image.stat().st_size == 2048 * 1024
 
 
+def test_shipped_models_are_there_unless_another_takes_their_name(
+    cache: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    monkeypatch.setattr(flash_image, "_shipped_folder", lambda: shipped)
+    for name in ("vad", "word"):
+        (shipped / f"{name}.hkm").write_bytes(bytes(8))
+    (shipped / "word.json").write_text("{}")
+    (shipped / "vad.md").write_text("a card is not for the device")
+    rom = rom_of(build_flash({}, [model], cache=cache), tmp_path)
+    assert rom["models/vad.hkm"] == 0
+    assert rom["models/word.hkm"] == sum(b"weights")
+    assert not {"models/vad.md", "models/vad.json"} & rom.keys()
+
+
 def test_the_same_content_is_built_once(cache: Path) -> None:
     first = build_flash({"volume": 30}, [], cache=cache)
     written = first.stat().st_mtime_ns

@@ -1,9 +1,10 @@
 """Builds the flash image that a simulated board boots from.
 
 Its first part is a ROM (ROMFS), as images for chips with mapped flash have one: `main.py`,
-`harken_device/` compiled to `.mpy`, the native modules for x64, and the packed wake-word models
-with their manifests. Code and weights are used where they lie and take no room in the heap. The
-rest is a LittleFS 2 file system with `board.json` and `config.json`. Images are cached by content.
+`harken_device/` compiled to `.mpy`, the native modules for x64, and packed models with their
+manifests: those that are shipped, and wake words beside them. Code and weights are used where they
+lie and take no room in the heap. The rest is a LittleFS 2 file system with `board.json` and
+`config.json`. Images are cached by content.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def build_flash(
 
     Args:
         config: the device's configuration, as `config.json` will hold it.
-        wake_models: packed models (`NAME.hkm`), each with its `NAME.json` beside it.
+        wake_models: packed models (`NAME.hkm`), each with its `NAME.json` beside it, that come
+            beside the shipped ones, or in the place of one of the same name.
         board: which of `firmware/boards` it is for.
         main: what `main.py` says.
         cache: where images are kept; None: the user's cache.
@@ -69,6 +71,7 @@ def build_flash(
     description = _board(board)
     rom = {
         "main.py": main.encode(),
+        **_shipped_models(),
         **_models(wake_models),
         **_firmware(cache, str(description["arch"]), description["leave_out"]),
     }
@@ -114,6 +117,10 @@ def _user_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "harken" / "flash"
 
 
+def _shipped_folder() -> Path:
+    return Path(str(resources.files("harken_models"))) / "shipped"
+
+
 def _device_folder() -> Path:
     return Path(str(resources.files("harken_device")))
 
@@ -152,6 +159,15 @@ def _models(wake_models: Iterable[Path]) -> dict[str, bytes]:
                 )
             files[f"models/{path.name}"] = path.read_bytes()
     return files
+
+
+def _shipped_models() -> dict[str, bytes]:
+    """What the package brings for every device: speech, noise, its own words."""
+    packed = sorted(_shipped_folder().glob("*.hkm"))
+    manifests = [path.with_suffix(".json") for path in packed]
+    return {
+        f"models/{path.name}": path.read_bytes() for path in (*packed, *manifests) if path.is_file()
+    }
 
 
 def _firmware(cache: Path, arch: str, leave_out: Sequence[str]) -> dict[str, bytes]:
