@@ -3,8 +3,9 @@
 idle ──wake, button──> listening ──speech ends──> thinking ──answer begins──> speaking ──> idle
   └─ the link is down: connecting ──link up──> listening          (or listening: `follow_up`)
 
-Wake word or button while thinking or speaking: silence at once, then listening. `updating` is
-entered by nobody but an update and left by a reboot.
+Wake word or button while thinking or speaking, or a voice while speaking: silence at once, then
+listening. The stop word while speaking: silence at once, then idle. `updating` is entered by nobody
+but an update and left by a reboot.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from time import ticks_ms
 from micropython import const
 
 from harken_device import protocol, watchdog
+from harken_device.audio.barge_in import ENOUGH
 from harken_device.controls import Controls
 from harken_device.errors import printable
 from harken_device.lights import Lights
@@ -42,12 +44,17 @@ _SPEECH_END = const(8)
 _PACKET = const(16)
 _HEARD = const(32)
 _DRAINED = const(64)
-_RARE = const(2 | 4 | 8 | 32 | 64)
+_STOP = const(128)
+_BARGE_IN = const(256)
+_RARE = const(2 | 4 | 8 | 32 | 64 | 128 | 256)
 
 _CONNECTING_MS = const(10_000)
 _THINKING_MS = const(30_000)
 _SILENT_ANSWER_MS = const(30_000)  # speaking, and the gateway sends nothing
 _DRAIN_MS = const(3000)  # beyond what is buffered
+# Somebody who breaks in has spoken for a tenth of a second before it is certain: as much of the
+# past as there is.
+_VOICE_PREROLL_MS = const(300)
 _CONTROL_MS = const(10)
 _AUDIO_MS = const(1)
 
@@ -80,6 +87,7 @@ class App:
         self.state = IDLE
         self.refused_audio = 0
         self._by_button = config.text("listen") == "button"
+        self._by_voice = config.text("barge_in") == "voice"
         self._deadline = ticks_ms()  # of the state, where it has one
         self._word = ""  # that began this conversation; "" for the button
         self._spoke = False  # speech began in this listening
@@ -135,6 +143,8 @@ class App:
         self._lights.look()
         if self.state == SPEAKING:
             self._gateway.answer_plays()
+        if self.state in (LISTENING, SPEAKING):
+            self._gateway.hears()
         if self.state == IDLE:
             self._controls.save()
         elif self.state != UPDATING and left(self._deadline) <= 0:
@@ -157,10 +167,14 @@ class App:
             self._gateway.stages({"heard_first": engine.heard_sample})
         if flags & _DRAINED and self._draining:
             self._answer_over()
+        if flags & _STOP:
+            self._on_stop_word(engine.wake_word)
         if flags & _WAKE:
             self._hal.mark("wake", engine.now, engine.wake_word)
             if not self._by_button:
                 self._attend(engine.wake_word)
+        if flags & _BARGE_IN:
+            self._on_voice()
 
     def _on_button(self) -> None:
         self._hal.mark("button", self._engine.now, None)
@@ -169,17 +183,36 @@ class App:
         else:
             self._attend("")
 
+    def _on_stop_word(self, word: str) -> None:
+        if self.state != SPEAKING:
+            return
+        self._hal.mark("stop", self._engine.now, word)
+        self._abort("stop_word")
+        self._rest()
+
+    def _on_voice(self) -> None:
+        if self.state != SPEAKING or not self._by_voice:
+            return
+        self._hal.mark("barge_in", self._engine.now, None)
+        self._abort("voice")
+        self._engine.listen(_VOICE_PREROLL_MS, ENOUGH)
+        self._turn_begins("")
+
     def _attend(self, word: str) -> None:
         """The user wants us: by wake word, or by button where `word` is empty."""
         if self.state in (LISTENING, CONNECTING, UPDATING):
             return
         if self.state in (THINKING, SPEAKING):
             self._abort("wake_word_detected" if word else "button")
+        self._engine.listen(self._config.number("preroll_ms") if word else 0)
+        self._turn_begins(word)
+
+    def _turn_begins(self, word: str) -> None:
+        """The microphone is being encoded: tell the gateway, once it can be told."""
         self._word = word
         self._spoke = False
         self._ended = False
         self.link.awake = True
-        self._engine.listen(self._config.number("preroll_ms") if word else 0)
         if self.link.up:
             self._start_listening()
         else:

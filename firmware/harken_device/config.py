@@ -19,7 +19,8 @@ _LARGEST_FILE = const(8192)
 _LONGEST_URL = const(256)
 
 # Name: default, which gives the type, and rule: for numbers the range; for text the longest, the
-# choices, or how a URL may begin; for a colour the range of each part.
+# choices, or how a URL may begin; for a colour the range of each part; for a list of texts how many
+# at most, and the longest.
 SETTINGS: "dict[str, tuple[object, object]]" = {
     # Where the gateway is. The boot request tells the WebSocket's address; the last one is kept.
     "ota_url": ("", ("http://", "https://")),
@@ -38,7 +39,17 @@ SETTINGS: "dict[str, tuple[object, object]]" = {
     # Pauses inside sentences that are read aloud last up to 320 ms.
     "endpoint_ms": (400, (200, 3000)),
     "preroll_ms": (160, (0, 300)),
-    "wake_model": ("okay_nabu", 32),
+    "barge_in": ("voice", ("voice", "wake")),
+    # What is listened for, and with what: models of `models/NAME.hkm`.
+    "wake_models": (["okay_nabu"], (2, 32)),
+    "stop_model": ("stop", 32),
+    "vad_model": ("vad", 32),
+    # What is done to the microphone's sound.
+    "echo": (True, None),
+    "noise": (True, None),
+    "noise_model": ("", 32),
+    "gain": (True, None),
+    "highpass": (True, None),
     "volume": (70, (0, 100)),
     "led": ([0, 0, 0], (0, 255)),
 }
@@ -58,6 +69,14 @@ def _text_fits(value: str, rule: object) -> bool:
     return not value or (len(value) <= _LONGEST_URL and any(value.startswith(it) for it in rule))
 
 
+def _texts_fit(value: object, most: int, longest: int) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= most
+        and all(isinstance(text, str) and 0 < len(text) <= longest for text in value)
+    )
+
+
 def _fits(name: str, value: object) -> bool:
     default, rule = SETTINGS[name]
     if isinstance(default, str):
@@ -66,12 +85,21 @@ def _fits(name: str, value: object) -> bool:
         return isinstance(value, bool)
     assert isinstance(rule, tuple)
     if isinstance(default, list):
+        if isinstance(default[0], str):
+            return _texts_fit(value, rule[0], rule[1])
         return (
             isinstance(value, list)
             and len(value) == len(default)
             and all(_within(part, rule) for part in value)
         )
     return _within(value, rule)
+
+
+def _take_older_names(found: "dict[str, object]") -> None:
+    """What files of older firmware say, under its name of today."""
+    if "wake_model" in found:
+        name = found.pop("wake_model")
+        found.setdefault("wake_models", [name] if name != "" else [])
 
 
 class Config:
@@ -86,7 +114,9 @@ class Config:
         self._path = path
         self._values = {name: setting[0] for name, setting in SETTINGS.items()}
         self._others: dict[str, object] = {}
-        for name, value in self._read(log).items():
+        found = self._read(log)
+        _take_older_names(found)
+        for name, value in found.items():
             if name not in SETTINGS:
                 # Kept in the file: another version of the firmware may know it.
                 self._others[name] = value
@@ -119,6 +149,12 @@ class Config:
     def text(self, name: str) -> str:
         """A setting that is text."""
         return str(self._values[name])
+
+    def texts(self, name: str) -> "list[str]":
+        """A setting that is a list of texts."""
+        value = self._values[name]
+        assert isinstance(value, list)
+        return value
 
     def number(self, name: str) -> int:
         """A setting that is a whole number."""

@@ -58,6 +58,7 @@ class Controls:
             "audio_speaker": {"volume": self._engine.volume},
             "led": {"color": self._lights.colour},
             "network": {"type": "wifi", "connected": connected},
+            "hearing": self._engine.hearing.state,
             "state": state,
             "memory_free": gc.mem_free(),
         }

@@ -2,6 +2,7 @@
 
 DeviceError
 ├── ConfigError          a setting is unknown, of the wrong type or out of range
+├── ModelError           a model's file is missing, damaged or none that this firmware runs
 ├── ProtocolError        what the other side sent does not follow the protocol
 ├── ToolError            a tool's name or arguments are wrong
 └── NetError             the network or the other side failed; trying again may help
@@ -16,6 +17,10 @@ class DeviceError(Exception):
 
 class ConfigError(DeviceError):
     """A setting is unknown, of the wrong type or out of range."""
+
+
+class ModelError(DeviceError):
+    """A model's file is missing, damaged or none that this firmware runs."""
 
 
 class ProtocolError(DeviceError):

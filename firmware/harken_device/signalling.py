@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harken_device.net.link import Link
 
 _REPORT_MS = const(200)
+_HEARING_MS = const(1000)
 
 
 class Signalling:
@@ -37,6 +38,7 @@ class Signalling:
         self._marked = False  # the gateway wants marks
         self._reported = False  # the gateway wants playout reports
         self._report_at = ticks_ms()
+        self._hearing_at = ticks_ms()
         self.ends_turns = False
 
     def agree(self, features: "Container[str]") -> None:
@@ -87,6 +89,13 @@ class Signalling:
             self._report_at = now
             engine = self._engine
             self._link.report_playout(engine.played_ms, engine.buffered_ms, engine.late)
+
+    def hears(self) -> None:
+        """Tell the rig, now and then, how well the microphone's sound is cleaned."""
+        now = ticks_ms()
+        if ticks_diff(now, self._hearing_at) >= _HEARING_MS:
+            self._hearing_at = now
+            self._hal.mark("hearing", self._engine.now, self._engine.hearing.state)
 
     def answer_ended(self) -> None:
         """Report that nothing is left to play."""

@@ -7,9 +7,14 @@ from micropython import const
 
 TYPE_CHECKING = const(False)
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from board_face import Board
 
     from harken_device.app import App
+    from harken_device.audio.hearing import Hearing
+    from harken_device.audio.models import Weights
     from harken_device.audio.wake import WakeWord
     from harken_device.config import Config
 
@@ -34,21 +39,68 @@ def main() -> None:
 def _app(hal: "Board") -> "App":
     from harken_device.app import App
     from harken_device.audio.engine import Engine
+    from harken_device.audio.hearing import Hearing
     from harken_device.config import Config
 
     config = Config("config.json", hal.log)
-    return App(hal, config, Engine(hal, _words(hal, config), config.number("endpoint_ms")))
+    # The canceller's state is the largest piece of the heap: first, while it is whole. Models are
+    # last: what does not fit is left out.
+    hearing = Hearing(_parts(config))
+    engine = Engine(hal, hearing, config.number("endpoint_ms"))
+    listen_for(hearing, config, hal.log)
+    return App(hal, config, engine)
 
 
-def _words(hal: "Board", config: "Config") -> "tuple[WakeWord, ...]":
-    """The wake word of the settings; without its model the device still answers its button."""
-    from harken_device.audio import wake
+def _parts(config: "Config") -> int:
+    """Of the cleaner, those that the settings want."""
+    from harken_device.audio import hearing
 
-    name = config.text("wake_model")
-    if not name:
-        return ()
-    try:
-        return (wake.load(name),)
-    except (OSError, ValueError) as error:
-        hal.log("start: wake word %s cannot be used: %s" % (name, error))
-        return ()
+    parts = 0
+    for name, part in (
+        ("highpass", hearing.HIGHPASS),
+        ("echo", hearing.ECHO),
+        ("noise", hearing.NOISE),
+        ("gain", hearing.GAIN),
+    ):
+        if config.flag(name):
+            parts |= part
+    return parts
+
+
+def listen_for(
+    hearing: "Hearing",
+    config: "Config",
+    log: "Callable[[str], None]",
+    folders: "tuple[str, ...] | None" = None,
+) -> None:
+    """Load the models that the settings name; without one the device goes on, and the log says why.
+
+    Args:
+        hearing: gets them.
+        config: names them.
+        log: takes one line for each that cannot be used.
+        folders: where they are looked for; None: ROM and flash.
+    """
+    from harken_device.audio.models import FOLDERS, load
+    from harken_device.audio.wake import Words, wake_word
+    from harken_device.errors import ModelError
+
+    def loaded(name: str, make: "Callable[[Weights], Any]", manifest: bool = True) -> "Any":
+        if not name:
+            return None
+        try:
+            return make(load(name, folders or FOLDERS, manifest))
+        except (ModelError, MemoryError) as error:
+            log("start: %s" % (str(error) or repr(error)))
+            return None
+
+    def word(weights: "Weights") -> "WakeWord":
+        return wake_word(weights, hearing.cancels)
+
+    words = [loaded(name, word) for name in config.texts("wake_models")]
+    stop = loaded(config.text("stop_model"), word)
+    hearing.words = Words(tuple([one for one in words if one is not None]), stop)
+    hearing.use(
+        loaded(config.text("vad_model"), lambda weights: weights.instance(), False),
+        loaded(config.text("noise_model"), lambda weights: weights.instance(40), False),
+    )

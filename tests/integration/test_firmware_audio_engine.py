@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.models]
 
 _DATA = Path(__file__).parents[1] / "data"
 WAKE, SPEECH, SPEECH_END, HEARD, DRAINED = 2, 4, 8, 32, 64
+ALL_PARTS = 31  # of the cleaner
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(recording: Said, models: Path, folder: Path) -> dict[str, Any]:
+def run(recording: Said, models: Path, folder: Path, parts: int = ALL_PARTS) -> dict[str, Any]:
     (folder / "mic.pcm").write_bytes(recording.samples.astype("<i2").tobytes())
     result = run_script(
         _DATA / "micropython" / "engine_run.py",
         str(folder / "mic.pcm"),
         str(models),
         "okay_nabu",
+        str(parts),
         paths=firmware_paths(),
+        heap_kib=512,  # bytecode and weights are in it too, as they are not on a board
     )
     assert result.status == 0, result.output
     told: dict[str, Any] = json.loads(result.output)

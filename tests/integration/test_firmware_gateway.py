@@ -303,5 +303,5 @@ async def test_an_unreachable_gateway_is_shown_and_flash_stays_whole(tmp_path: P
         await board.wait_mark("error", timeout=20)
         await board.wait_mark("state", "idle")
         assert any(led.rgb == (90, 0, 0) for led in board.leds)
-    assert any("wake word missing cannot be used" in line for line in board.logs)
+    assert any("model missing: is not there" in line for line in board.logs)
     assert json.loads(read_flash(flash)["config.json"]) == config

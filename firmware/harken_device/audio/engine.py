@@ -4,6 +4,8 @@ What the application may rely on:
 
     engine.hop() -> int     0: no microphone block is ready; else `HOP` and these bits:
         WAKE         a wake word was said; `wake_word` is its name
+        STOP         the stop word was said over the answer; `wake_word` is its name
+        BARGE_IN     somebody has begun to speak over the answer
         SPEECH       speech began in this listening
         SPEECH_END   it ended; `speech_end_sample` and `endpoint_sample` are set
         PACKET       `packet[:packet_length]`, taken at `packet_timestamp_ms`, is to be sent
@@ -12,14 +14,16 @@ What the application may rely on:
         DRAINED      the answer is completely played
     engine.now              the device's clock, in samples modulo 2**30 (18.6 hours): the end of
                             the last microphone block
-    engine.listen(preroll_ms), engine.unlisten()     start and stop encoding the microphone
+    engine.listen(preroll_ms, voiced_blocks), engine.unlisten()    start and stop encoding what the
+                            microphone heard; of the speech, so many blocks were heard before
     engine.answer_begin(), answer_packet(buffer, offset, length) -> bool, answer_end()
     engine.answer_drop()    silence from the next block on
     engine.played_ms, buffered_ms, late              of the answer
     engine.volume           0..100, may be set
     engine.configure(frame_ms)                       20 or 60, once the gateway has said which
+    engine.hearing          what cleans the microphone and listens to it (`audio/hearing.py`)
     engine.loopback         the block that the loudspeaker played while the last microphone block
-                            was recorded: the reference of an echo canceller
+                            was recorded: the reference of the echo canceller
 
 A hop allocates nothing. Samples are counted from the first microphone block; the count wraps so
 that it stays a small integer on chips of 32 bits, where a larger one takes memory at each use.
@@ -29,16 +33,16 @@ import gc
 
 from micropython import const
 
+from harken_device.audio.hearing import VOICE
 from harken_device.audio.playout import Playout
 from harken_device.audio.speech import BEGAN, ENDED, Speech
 from harken_device.audio.uplink import Uplink
-from harken_device.core import Features, Vad
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from board_face import Board
 
-    from harken_device.audio.wake import WakeWord
+    from harken_device.audio.hearing import Hearing
 
 HOP = const(1)
 WAKE = const(2)
@@ -47,11 +51,14 @@ SPEECH_END = const(8)
 PACKET = const(16)
 HEARD = const(32)
 DRAINED = const(64)
+STOP = const(128)
+BARGE_IN = const(256)
 
 _BLOCK = const(160)
 _OUTPUT_DELAY_BLOCKS = const(2)
 _VOLUME = const(70)
 _CLOCK = const(0x3FFFFFFF)  # every sample count is kept to these bits
+_WORDS = const(2 | 128 | 256)  # what the hearing reports under the engine's own numbers
 _LAST_BLOCK = const(0x3FFFFF60)  # 2**30 - 160: from here on a block takes the count past its end
 
 
@@ -60,23 +67,21 @@ class Engine:
 
     Args:
         hal: the board.
-        words: the wake words to listen for (`wake.load`); most boards run one, some none.
+        hearing: cleans the microphone's sound and listens to it.
         endpoint_ms: silence that ends the user's turn.
 
     Attributes:
         now: the device's clock: samples taken from the microphone, modulo 2**30.
     """
 
-    def __init__(self, hal: "Board", words: "tuple[WakeWord, ...]", endpoint_ms: int) -> None:
+    def __init__(self, hal: "Board", hearing: "Hearing", endpoint_ms: int) -> None:
         gc.collect()  # the codecs' states and the buffers are large pieces of the heap
-        self._mic = hal.mic
+        self._poll = hal.mic.poll
         self._speaker = hal.speaker
-        self._words = words
-        self._features = Features()
-        self._row = bytearray(40)
-        self._vad = Vad()
+        self.hearing = hearing
+        self._mic = bytearray(2 * _BLOCK)
         self._speech = Speech(endpoint_ms)
-        self._uplink = Uplink()
+        self._uplink = Uplink(hearing.delay_ms)
         self._playout = Playout()
         # What is written now is heard two blocks later: three blocks are on their way round.
         self._outs = [bytearray(2 * _BLOCK) for _ in range(_OUTPUT_DELAY_BLOCKS + 1)]
@@ -86,26 +91,26 @@ class Engine:
         self.volume = _VOLUME
         self.now = 0
         self.packet = self._uplink.packet
-        self.wake_word = ""
         self.speech_end_sample = 0
         self.endpoint_sample = 0
         self.heard_sample = 0
 
     def hop(self) -> int:
         """Take one microphone block, if there is one, and write one loudspeaker block."""
-        mic = self._uplink.block
-        if not self._mic.poll(mic):
+        mic = self._mic
+        if not self._poll(mic):
             return 0
         now = self.now
         self.now = now + _BLOCK if now < _LAST_BLOCK else now - _LAST_BLOCK
-        self._uplink.advance()
+        uplink = self._uplink
+        playing = self._playout.playing
         events = HOP | self._play()
-        if self._heard_word(mic):
-            events |= WAKE
-        voice = self._vad.step(mic, -1) & 1
-        if self._uplink.listening:
-            events |= self._follow(voice != 0)
-            if self._uplink.step():
+        heard = self.hearing.step(mic, self.loopback, playing, uplink.block)
+        events |= heard & _WORDS
+        uplink.advance()
+        if uplink.listening:
+            events |= self._follow(heard & VOICE != 0)
+            if uplink.step():
                 events |= PACKET
         return events
 
@@ -121,16 +126,6 @@ class Engine:
             return HEARD
         return DRAINED if self._playout.drained else 0
 
-    def _heard_word(self, mic: memoryview) -> bool:
-        if not self._features.step(mic, self._row):
-            return False
-        heard = False
-        for word in self._words:
-            if word.step(self._row):
-                self.wake_word = word.name
-                heard = True
-        return heard
-
     def _follow(self, voice: bool) -> int:
         change = self._speech.step(voice)
         if change == BEGAN:
@@ -145,6 +140,11 @@ class Engine:
     def loopback(self) -> bytearray:
         """What the loudspeaker played during the last microphone block: int16 [160], 16 kHz."""
         return self._outs[self._out]
+
+    @property
+    def wake_word(self) -> str:
+        """The wake or stop word that was said last."""
+        return self.hearing.words.name
 
     @property
     def packet_length(self) -> int:
@@ -189,9 +189,14 @@ class Engine:
         """
         self._uplink.configure(frame_ms)
 
-    def listen(self, preroll_ms: int) -> None:
-        """The user's turn may begin; packets follow, from `preroll_ms` ago on."""
-        self._speech.listen()
+    def listen(self, preroll_ms: int, voiced_blocks: int = 0) -> None:
+        """The user's turn may begin; packets follow, from `preroll_ms` ago on.
+
+        Args:
+            preroll_ms: as far as the ring reaches.
+            voiced_blocks: of the user's speech that were heard before.
+        """
+        self._speech.listen(voiced_blocks)
         self._uplink.listen(preroll_ms)
 
     def unlisten(self) -> None:

@@ -114,6 +114,11 @@ class Playout:
         self._on_its_way = on_its_way
 
     @property
+    def playing(self) -> bool:
+        """An answer is awaited, being played, or was dropped and is still on its way."""
+        return self._state != _IDLE or self._on_its_way != 0
+
+    @property
     def buffered_ms(self) -> int:
         """Received and not yet given to the loudspeaker."""
         return (self._waiting + self._left) // 16

@@ -25,9 +25,9 @@ class Speech:
         self._endpoint_blocks = endpoint_ms // 10
         self.listen()
 
-    def listen(self) -> None:
-        """A turn may begin from now on."""
-        self._voiced = 0  # leaks one for each silent block
+    def listen(self, voiced_blocks: int = 0) -> None:
+        """A turn may begin from now on; so many blocks of its speech were heard before."""
+        self._voiced = voiced_blocks  # leaks one for each silent block
         self._run = 0
         self._silent = 0
         self._began = False

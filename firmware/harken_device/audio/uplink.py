@@ -19,21 +19,24 @@ LARGEST_PACKET = const(400)
 class Uplink:
     """A ring of 360 ms of microphone, and an encoder behind it.
 
+    Args:
+        delay_ms: how far what is written lies behind the microphone.
+
     Attributes:
         packet: the last packet, bytes [packet_length], until the next hop.
         packet_timestamp_ms: device time of its first sample, modulo 2**30.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, delay_ms: int = 0) -> None:
         self._encoder = Encoder(_RATE, _BITRATE, _COMPLEXITY)
         ring = memoryview(bytearray(_RING_BLOCKS * _BLOCK_BYTES))
         self._ring = ring
         self._blocks = [
             ring[i * _BLOCK_BYTES : (i + 1) * _BLOCK_BYTES] for i in range(_RING_BLOCKS)
         ]
-        self._slot = 0  # where the microphone writes next
+        self._slot = 0  # where the next block is written
         self._written = 0  # blocks in all, less whole rings that were forgotten
-        self._ms = 0  # device time at the end of the last block
+        self._ms = -delay_ms & _CLOCK_MS  # device time at the end of the last block's sound
         self._next = -1  # first block not yet encoded; -1: not listening
         self.packet = bytearray(LARGEST_PACKET)
         self.packet_length = 0
@@ -59,11 +62,11 @@ class Uplink:
 
     @property
     def block(self) -> memoryview:
-        """Where the microphone's next block is to be written."""
+        """Where the next block is to be written."""
         return self._blocks[self._slot]
 
     def advance(self) -> None:
-        """The microphone has written `block`."""
+        """`block` has been written."""
         slot = self._slot + 1
         self._slot = slot if slot < _RING_BLOCKS else 0
         self._written += 1
@@ -74,7 +77,7 @@ class Uplink:
     def listen(self, preroll_ms: int) -> None:
         """Encode from at least `preroll_ms` ago (as far as the ring reaches) on."""
         blocks = self._frame_blocks
-        # The block that the microphone writes into next is no longer the past.
+        # The block that is written next is no longer the past.
         reach = min(preroll_ms // 10, _RING_BLOCKS - 1 - blocks, self._written)
         start = self._written - reach
         self._next = start - start % blocks

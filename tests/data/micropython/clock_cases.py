@@ -5,6 +5,7 @@ from array import array
 from harken_opus import Encoder
 
 from harken_device.audio import engine
+from harken_device.audio.hearing import Hearing
 from harken_device.audio.uplink import Uplink
 
 BLOCK = 160
@@ -40,7 +41,7 @@ def tone():
 def a_turn(start):
     """Every sample count of a turn and an answer, after `start`."""
     room, packet = SimRoom(), tone()
-    device = engine.Engine(room, (), 400)
+    device = engine.Engine(room, Hearing(0), 400)
     device.now = start
     told = []
     device.listen(0)

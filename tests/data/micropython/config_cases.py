@@ -37,6 +37,33 @@ def case_what_is_set_is_kept_across_boots():
     assert sorted(os.listdir()) == [FILE], os.listdir()
 
 
+def case_a_list_of_wake_words():
+    config, lines = load({"wake_models": ["hey_jarvis", "alexa"]})
+    assert config.texts("wake_models") == ["hey_jarvis", "alexa"] and lines == []
+    for bad in (["a", "b", "c"], [""], [1], "alexa", {"a": 1}, ["x" * 33], None):
+        config, lines = load({"wake_models": bad})
+        assert config.texts("wake_models") == ["okay_nabu"], bad
+        assert lines == ["config: bad value of wake_models, using the default"], lines
+    config, lines = load({"wake_models": []})
+    assert config.texts("wake_models") == [] and lines == []
+
+
+def case_the_wake_word_of_an_older_file_is_taken():
+    config, lines = load({"wake_model": "hey_jarvis"})
+    assert config.texts("wake_models") == ["hey_jarvis"] and lines == []
+    config.save()
+    with open(FILE) as file:
+        assert json.load(file) == {"wake_models": ["hey_jarvis"]}
+    config, lines = load({"wake_model": ""})
+    assert config.texts("wake_models") == [] and lines == []
+    # What was chosen since then counts more.
+    config, lines = load({"wake_model": "alexa", "wake_models": ["hey_jarvis", "alexa"]})
+    assert config.texts("wake_models") == ["hey_jarvis", "alexa"] and lines == []
+    config, lines = load({"wake_model": 7})
+    assert config.texts("wake_models") == ["okay_nabu"], lines
+    assert lines == ["config: bad value of wake_models, using the default"], lines
+
+
 def case_broken_files_become_defaults():
     for content in (
         b"",

@@ -1,4 +1,4 @@
-"""Runs the whole engine over a recording, its heap locked: `engine_run.py PCM MODELS NAME`.
+"""Runs the whole engine over a recording, its heap locked: `engine_run.py PCM MODELS NAME PARTS`.
 
 While the microphone hears the recording, the loudspeaker plays an answer that has gaps. Prints
 one JSON object. Runs in MicroPython.
@@ -12,7 +12,10 @@ from array import array
 import micropython
 from harken_opus import Encoder
 
-from harken_device.audio import engine, wake
+from harken_device.audio import engine
+from harken_device.audio.hearing import Hearing
+from harken_device.config import Config
+from harken_device.start import listen_for
 
 PREROLL_MS = 160
 
@@ -44,10 +47,10 @@ class Notes:
 
     def __init__(self):
         self.kinds = bytearray(64)
-        self.samples = array("L", [0] * 64)
+        self.samples = array("I", bytes(4 * 64))
         self.count = 0
-        self.sizes = bytearray(4096)
-        self.stamps = array("L", [0] * 4096)
+        self.sizes = bytearray(2048)
+        self.stamps = array("I", bytes(4 * 2048))
         self.packets = 0
 
     def note(self, kind, sample):
@@ -98,15 +101,20 @@ def run(device, notes, packet):
             notes.packets += 1
 
 
-def main(path, folder, name):
+def main(path, folder, name, parts):
     hal = SimHal(path)
-    words = (wake.load(name, (folder,)),)
-    device = engine.Engine(hal, words, 500)
+    config = Config("none", lambda line: None)
+    config.set("wake_models", [name])
+    hearing = Hearing(int(parts))
+    device = engine.Engine(hal, hearing, 500)
+    lines = []
+    listen_for(hearing, config, lines.append, (folder,))
     notes, packet = Notes(), answer()
     device.volume = 100
     gc.collect()
     gc.disable()
     before = gc.mem_alloc()
+    free = gc.mem_free()
     micropython.heap_lock()
     hops = run(device, notes, packet)
     micropython.heap_unlock()
@@ -116,6 +124,8 @@ def main(path, folder, name):
         json.dumps(
             {
                 "hops": hops,
+                "lines": lines,
+                "free": free,
                 "allocated": allocated,
                 "events": events,
                 "word": device.wake_word,

@@ -4,6 +4,7 @@ import asyncio
 from time import ticks_diff, ticks_ms
 
 HOP, WAKE, SPEECH, SPEECH_END, PACKET, HEARD, DRAINED = (1, 2, 4, 8, 16, 32, 64)
+STOP, BARGE_IN = (128, 256)
 
 
 class SimWifi:
@@ -75,6 +76,10 @@ class SimHal:
         self.resets += 1
 
 
+class SimHearing:
+    state = {"erle_db": 21, "delay_ms": 30, "converged": True}  # noqa: RUF012  # MicroPython
+
+
 class SimEngine:
     """Reports what the script puts into `coming`, one entry a hop."""
 
@@ -96,6 +101,8 @@ class SimEngine:
         self.did = []
         self.packets = []
         self.listening = False
+        self.hearing = SimHearing()
+        self.preroll = (0, 0)
 
     def hop(self):
         if not self.coming:
@@ -125,8 +132,9 @@ class SimEngine:
     def configure(self, frame_ms):
         self.frame_ms = frame_ms
 
-    def listen(self, preroll_ms):
+    def listen(self, preroll_ms, voiced_blocks=0):
         self.did.append("listen")
+        self.preroll = (preroll_ms, voiced_blocks)
         self.listening = True
 
     def unlisten(self):
