@@ -2,6 +2,13 @@
 
 #include <string.h>
 
+#include "log2.h"
+
+// Of the bins of speech, as many must be over noise and echo (255: all) for the gain to take a hop as speech.
+#define SPEECH_SHARE 36
+// By how much the noise is lowered before it comes to the gain.
+#define LOWERED_DB 12
+
 uint32_t harken_cleaner_size(void) {
     return sizeof(harken_cleaner);
 }
@@ -12,32 +19,113 @@ void harken_cleaner_init(harken_cleaner *state) {
 }
 
 void harken_cleaner_reset(harken_cleaner *state) {
+    uint32_t parts = state->parts;
+    memset(state, 0, sizeof(*state));
+    state->parts = parts;
+    harken_highpass_reset(&state->highpass);
     harken_echo_reset(&state->echo);
+    harken_residue_reset(&state->residue);
+    harken_spectrum_reset(&state->spectrum);
+    harken_noise_reset(&state->noise);
+    harken_gain_reset(&state->gain);
 }
 
 void harken_cleaner_switch(harken_cleaner *state, uint32_t parts) {
+    uint32_t added = parts & ~state->parts;
+    if (added & CLEANER_ECHO) {
+        // What it had heard lately is not what played lately.
+        harken_echo_reset(&state->echo);
+        harken_residue_reset(&state->residue);
+    }
     state->parts = parts & CLEANER_ALL;
 }
 
 void harken_cleaner_gains(harken_cleaner *state, const uint8_t *gains) {
-    (void)state;
-    (void)gains;
+    state->modelled = gains != NULL;
+    for (unsigned band = 0; gains && band < CLEANER_BANDS; band++) {
+        state->bands[band] = (int16_t)(log2_q10(gains[band]) - log2_q10(255));
+    }
+}
+
+// Power of the echo that is left in the frame that ends with `hop`, log2.
+static void find_residue(harken_cleaner *state, int16_t *residue, const int16_t *hop, int16_t *level) {
+    harken_spectrum *spectrum = &state->spectrum;
+    const int16_t *echo = harken_echo_estimate(&state->echo);
+    harken_spectrum_analyse(spectrum, spectrum->estimate_before, echo);
+    harken_spectrum_power(spectrum, state->powers[1], residue);
+    harken_spectrum_analyse(spectrum, spectrum->before, hop);
+    harken_spectrum_power(spectrum, state->powers[0], level);
+    harken_residue_power(
+        &state->residue, &state->echo, state->powers[0], state->powers[1], state->powers[2]);
+    for (unsigned k = 0; k < SPECTRUM_BINS; k++) {
+        residue[k] = (int16_t)log2_q10(state->powers[2][k]);
+    }
+}
+
+// Takes noise and left echo out of the hop before `hop`. Noise is followed even where it is let through.
+static void filter(harken_cleaner *state, const int16_t *hop, int echoing, int16_t *out) {
+    harken_spectrum *spectrum = &state->spectrum;
+    int16_t level[SPECTRUM_BINS];
+    int16_t residue[SPECTRUM_BINS];
+    uint16_t gains[SPECTRUM_BINS];
+    if (echoing) {
+        find_residue(state, residue, hop, level);
+        memcpy(spectrum->estimate_before, harken_echo_estimate(&state->echo), sizeof(spectrum->estimate_before));
+    } else {
+        harken_spectrum_analyse(spectrum, spectrum->before, hop);
+        harken_spectrum_power(spectrum, state->powers[0], level);
+        memset(spectrum->estimate_before, 0, sizeof(spectrum->estimate_before));
+    }
+    noise_frame frame = {
+        .level = level,
+        .residue = echoing ? residue : NULL,
+        .bands = state->modelled ? state->bands : NULL,
+        .suppress_noise = (state->parts & CLEANER_NOISE) != 0,
+        .suppress_echo = (state->parts & CLEANER_SUPPRESS) != 0,
+    };
+    harken_noise_step(&state->noise, &frame, gains);
+    int passing = !frame.suppress_noise && !(frame.suppress_echo && echoing);
+    harken_spectrum_finish(spectrum, passing ? NULL : gains, hop, out);
+}
+
+// Whether somebody speaks, and not the loudspeaker alone.
+static int is_speech(const harken_cleaner *state, int flags) {
+    int alone = (flags & ECHO_ACTIVE) && !(flags & ECHO_NEAR);
+    return !alone && harken_noise_speech(&state->noise) >= SPEECH_SHARE;
+}
+
+// Microphone to canceller's output.
+static int cancel(harken_cleaner *state, const int16_t *mic, const int16_t *reference, int16_t *linear) {
+    int16_t high[CLEANER_HOP];
+    // It goes on when it is off, so that it has no old sound in it when it is on again.
+    harken_highpass_step(&state->highpass, mic, high);
+    const int16_t *hop = state->parts & CLEANER_HIGHPASS ? high : mic;
+    if (state->parts & CLEANER_ECHO) {
+        return harken_echo_step(&state->echo, hop, reference, linear);
+    }
+    memmove(linear, hop, sizeof(high));
+    return 0;
+}
+
+static int amplify(harken_cleaner *state, int flags, int16_t *out) {
+    if (!(state->parts & CLEANER_GAIN)) {
+        harken_gain_rest(&state->gain, out);
+        return 0;
+    }
+    int lowered = state->parts & CLEANER_NOISE ? LOWERED_DB : 0;
+    int noise_db = harken_noise_db(&state->noise) - lowered;
+    return harken_gain_step(&state->gain, out, is_speech(state, flags), noise_db, out);
 }
 
 int harken_cleaner_step(
     harken_cleaner *state, const int16_t *mic, const int16_t *reference, int16_t *out, int16_t *linear) {
     int16_t cancelled[CLEANER_HOP];
-    int flags = 0;
-    if (state->parts & CLEANER_ECHO) {
-        flags = harken_echo_step(&state->echo, mic, reference, cancelled);
-    } else {
-        memcpy(cancelled, mic, sizeof(cancelled));
-    }
-    memcpy(out, cancelled, sizeof(cancelled));
+    int flags = cancel(state, mic, reference, cancelled);
     if (linear) {
         memcpy(linear, cancelled, sizeof(cancelled));
     }
-    return flags;
+    filter(state, cancelled, flags & ECHO_ACTIVE, out);
+    return flags | (amplify(state, flags, out) ? CLEANER_LIMITED : 0);
 }
 
 int harken_cleaner_erle_db(const harken_cleaner *state) {
@@ -49,13 +137,11 @@ int harken_cleaner_delay_ms(const harken_cleaner *state) {
 }
 
 int harken_cleaner_noise_db(const harken_cleaner *state) {
-    (void)state;
-    return -96;
+    return harken_noise_db(&state->noise);
 }
 
 int harken_cleaner_gain_db(const harken_cleaner *state) {
-    (void)state;
-    return 0;
+    return state->parts & CLEANER_GAIN ? harken_gain_db(&state->gain) : 0;
 }
 
 uint32_t harken_cleaner_run(
@@ -65,7 +151,7 @@ uint32_t harken_cleaner_run(
     for (uint32_t hop = 0; hop < hops; hop++) {
         uint32_t at = hop * CLEANER_HOP;
         int flags = harken_cleaner_step(
-            state, mic + at, reference ? reference + at : 0, out + at, linear ? linear + at : 0);
+            state, mic + at, reference ? reference + at : NULL, out + at, linear ? linear + at : NULL);
         limited += (flags & CLEANER_LIMITED) != 0;
     }
     return limited;

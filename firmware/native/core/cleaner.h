@@ -11,6 +11,11 @@
 
 #include "echo.h"
 #include "export.h"
+#include "gain.h"
+#include "highpass.h"
+#include "noise.h"
+#include "residue.h"
+#include "spectrum.h"
 
 #define CLEANER_HOP 160
 #define CLEANER_BANDS 40
@@ -31,7 +36,15 @@
 
 typedef struct {
     uint32_t parts;
+    int32_t modelled; // a model's gains are in `bands`
+    int16_t bands[CLEANER_BANDS];
+    harken_highpass highpass;
     harken_echo echo;
+    harken_residue residue;
+    harken_spectrum spectrum;
+    harken_noise noise;
+    harken_gain gain;
+    uint32_t powers[3][SPECTRUM_BINS]; // of a frame: canceller's output, echo taken out, echo left
 } harken_cleaner;
 
 HARKEN_EXPORT uint32_t harken_cleaner_size(void);
@@ -45,8 +58,8 @@ HARKEN_EXPORT void harken_cleaner_reset(harken_cleaner *state);
 // Switches on the parts named by `parts`, a sum of CLEANER_*, and off all others.
 HARKEN_EXPORT void harken_cleaner_switch(harken_cleaner *state, uint32_t parts);
 
-// A model's gains for the next hop, one for each of the 40 mel bands of the speech features, 255: all
-// passes. They stand in for the statistical gains until NULL is given.
+// A model's gains for the next hop, one for each of the 40 mel bands of the speech features: factors of the
+// amplitude, 255 passes all. They stand in for the statistical gains until NULL is given.
 HARKEN_EXPORT void harken_cleaner_gains(harken_cleaner *state, const uint8_t *gains);
 
 // Takes 160 samples of the microphone and what the loudspeaker was given for that time, or NULL where
