@@ -34,8 +34,8 @@
 #define SPEECH_OVER LOG2_POWER_DB(6)
 
 // Sum of the power of all bins, from that of half of them, over that of a mean square of 1: 320 samples,
-// half of which the window takes, in units of 1024.
-#define POWER_OF_UNIT 25
+// half of which the window takes, in units of 1024, is 25. This is its inverse in Q20.
+#define UNIT_OF_POWER 41943
 
 void harken_noise_reset(harken_noise *state) {
     memset(state, 0, sizeof(*state));
@@ -130,7 +130,7 @@ static void survey(harken_noise *state, const noise_frame *frame) {
             over += frame->level[k] > other + SPEECH_OVER;
         }
     }
-    sum /= POWER_OF_UNIT;
+    sum = (sum * UNIT_OF_POWER) >> 20;
     state->level = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
     state->speech = (int32_t)(over * 255 / SPEECH_BINS);
 }
