@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import click
 from rich_click import RichCommand
 
+from harken.errors import ConfigError
 from harken_hil.bench.measure import (
     MIN_ROUNDS,
     BenchOptions,
@@ -28,6 +30,7 @@ BENCHES: Final[dict[str, tuple[str, str]]] = {
     "wake": ("harken_hil.bench.wake", "the int8 wake word engine, per 30 ms step"),
     "codec": ("harken_hil.bench.codec", "the session's codec bridge, per 20 ms"),
     "relay": ("harken_hil.bench.relay", "CPU per frame carried by the device WebSocket"),
+    "echo": ("harken_hil.bench.echo", "echo left, harm done and CPU, over rooms and delays"),
     "turn": ("harken_hil.bench.turn", "voice to voice with the local agent"),
 }
 """Bench -> its module (see `Bench`), and what it measures."""
@@ -72,12 +75,33 @@ def load_bench(name: str) -> Bench:
     metavar="NAME=VALUE",
     help="Change what a bench runs: `streams` and `seconds` of `relay`.",
 )
+@click.option("--quick", is_flag=True, help="A small part of it: `echo` and `vad`.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the JSON there as well, e.g. for `harken_hil.bench.pictures`.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def bench(name: str, rounds: int | None, pairs: tuple[str, ...], *, as_json: bool) -> None:
+def bench(
+    name: str,
+    rounds: int | None,
+    pairs: tuple[str, ...],
+    out: Path | None,
+    *,
+    quick: bool,
+    as_json: bool,
+) -> None:
     """Measure a figure beside its rival and its floor, in one run."""
     module = load_bench(name)
-    options = BenchOptions(rounds or module.ROUNDS, read_settings(module.SETTINGS, pairs))
+    if quick and not getattr(module, "QUICK", False):
+        raise ConfigError(f"{name} has no quick form", hint="leave --quick away")
+    settings = read_settings(module.SETTINGS, pairs)
+    options = BenchOptions(rounds or module.ROUNDS, settings, quick, silent=as_json)
     result = module.run(options)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")
     if as_json:
         click.echo(json.dumps(result.as_json()))
         return
@@ -104,8 +128,11 @@ def _for_people(line: Figure) -> str:
 
 
 def _parts(line: Figure) -> Iterator[str]:
-    """Where the time of a figure went, for people; nothing where the bench did not look."""
+    """What a figure is made of, for people; nothing where the bench did not look."""
     parts: Mapping[str, float] = line.detail.get("parts_ms", {})
-    width = max(map(len, parts), default=0)
+    others: Mapping[str, float] = line.detail.get("by", {})
+    width = max(map(len, (*parts, *others)), default=0)
     for label, ms in parts.items():
         yield f"  {label:<{width}} {ms:8.1f} ms"
+    for label, value in others.items():
+        yield f"  {label:<{width}} {value:8.3f} {line.unit}"

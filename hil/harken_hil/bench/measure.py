@@ -58,10 +58,14 @@ class BenchOptions:
     Attributes:
         rounds: good rounds wanted.
         settings: of `read_settings`; empty where the bench has none.
+        quick: a small part of the work, to see where one is.
+        silent: show no progress.
     """
 
     rounds: int = MIN_ROUNDS
     settings: Mapping[str, float] = field(default_factory=dict[str, float])
+    quick: bool = False
+    silent: bool = False
 
 
 def read_settings(known: Mapping[str, Setting], pairs: Iterable[str]) -> dict[str, float]:
@@ -193,10 +197,17 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class BenchResult:
-    """All figures of one benchmark."""
+    """All figures of one benchmark.
+
+    Attributes:
+        bench: its name.
+        figures: one after another.
+        data: what pictures are drawn from, where there are any.
+    """
 
     bench: str
     figures: tuple[Figure, ...]
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def met(self) -> bool:
@@ -205,7 +216,12 @@ class BenchResult:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""
-        return {"bench": self.bench, "met": self.met, "figures": [asdict(f) for f in self.figures]}
+        plain: dict[str, Any] = {
+            "bench": self.bench,
+            "met": self.met,
+            "figures": [asdict(f) for f in self.figures],
+        }
+        return plain | ({"data": self.data} if self.data else {})
 
 
 def interleave(

@@ -1,0 +1,1 @@
+"""How well the device hears: scenes with a known truth, rivals beside ours, and scores."""
