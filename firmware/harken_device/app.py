@@ -259,6 +259,7 @@ class App:
         self._deadline = deadline_in(within_ms)
         if state != self.state:
             self.state = state
+            self._engine.interruptible = state == SPEAKING and self._by_voice
             self._hal.mark("state", self._engine.now, STATES[state])
             self._lights.show(state)
 

@@ -5,7 +5,8 @@ What the application may rely on:
     engine.hop() -> int     0: no microphone block is ready; else `HOP` and these bits:
         WAKE         a wake word was said; `wake_word` is its name
         STOP         the stop word was said over the answer; `wake_word` is its name
-        BARGE_IN     somebody has begun to speak over the answer
+        BARGE_IN     somebody has begun to speak over the answer; where it is `interruptible`, the
+                     block just written is silent
         SPEECH       speech began in this listening
         SPEECH_END   it ended; `speech_end_sample` and `endpoint_sample` are set
         PACKET       `packet[:packet_length]`, taken at `packet_timestamp_ms`, is to be sent
@@ -72,6 +73,8 @@ class Engine:
 
     Attributes:
         now: the device's clock: samples taken from the microphone, modulo 2**30.
+        loopback: what the loudspeaker played during the last microphone block: int16 [160], 16 kHz.
+        interruptible: a voice ends the answer; may be set.
     """
 
     def __init__(self, hal: "Board", hearing: "Hearing", endpoint_ms: int) -> None:
@@ -85,7 +88,9 @@ class Engine:
         self._playout = Playout()
         # What is written now is heard two blocks later: three blocks are on their way round.
         self._outs = [bytearray(2 * _BLOCK) for _ in range(_OUTPUT_DELAY_BLOCKS + 1)]
-        self._out = 0
+        self._out = 0  # the last that was written
+        self.loopback = self._outs[0]
+        self.interruptible = False
         self._audible = False
         self._volume = _VOLUME
         self.volume = _VOLUME
@@ -102,11 +107,14 @@ class Engine:
             return 0
         now = self.now
         self.now = now + _BLOCK if now < _LAST_BLOCK else now - _LAST_BLOCK
-        uplink = self._uplink
-        playing = self._playout.playing
-        events = HOP | self._play()
-        heard = self.hearing.step(mic, self.loopback, playing, uplink.block)
-        events |= heard & _WORDS
+        uplink, playout = self._uplink, self._playout
+        # What was written two blocks ago; the slot after it takes the next block.
+        last = self._out
+        self.loopback = self._outs[last - 1 if last > 0 else _OUTPUT_DELAY_BLOCKS]
+        heard = self.hearing.step(mic, self.loopback, playout.playing, uplink.block)
+        if heard & BARGE_IN and self.interruptible:
+            playout.drop()
+        events = HOP | heard & _WORDS | self._play()
         uplink.advance()
         if uplink.listening:
             events |= self._follow(heard & VOICE != 0)
@@ -115,8 +123,8 @@ class Engine:
         return events
 
     def _play(self) -> int:
-        out = self._outs[self._out]
         self._out = self._out + 1 if self._out < _OUTPUT_DELAY_BLOCKS else 0
+        out = self._outs[self._out]
         first = self._playout.block(out)
         self._speaker.write(out)
         if first >= 0 and self._audible is False:
@@ -135,11 +143,6 @@ class Engine:
             self.speech_end_sample = self.now - self._speech.silent_blocks * _BLOCK & _CLOCK
             return SPEECH_END
         return 0
-
-    @property
-    def loopback(self) -> bytearray:
-        """What the loudspeaker played during the last microphone block: int16 [160], 16 kHz."""
-        return self._outs[self._out]
 
     @property
     def wake_word(self) -> str:

@@ -286,6 +286,7 @@ async def case_interrupted_by_a_voice():
     stage.connect()
     await stage.speaking()
     stage.engine.played_ms = 340
+    assert stage.engine.interruptible
     order = []
     stage.engine.answer_drop = lambda: order.append("drop")
     send = stage.link.send
@@ -295,6 +296,7 @@ async def case_interrupted_by_a_voice():
     )
     await stage.hear(BARGE_IN)
     await stage.reach(LISTENING)
+    assert not stage.engine.interruptible
     assert order == ["drop", "harken", "abort", "listen"], order
     assert stage.said("harken", kind="playout")[-1]["played_ms"] == 340
     assert stage.said("abort")[0]["reason"] == "voice"
@@ -338,6 +340,7 @@ async def case_only_the_wake_word_interrupts_where_that_is_chosen():
     stage = Stage(barge_in="wake")
     stage.connect()
     await stage.speaking()
+    assert not stage.engine.interruptible
     await stage.hear(BARGE_IN)
     assert stage.app.state == SPEAKING and not stage.said("abort")
     await stage.hear(WAKE)

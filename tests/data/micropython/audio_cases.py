@@ -11,6 +11,7 @@ from harken_opus import Decoder, Encoder
 
 from harken_device.audio import models, samples
 from harken_device.audio.barge_in import BargeIn
+from harken_device.audio.engine import Engine
 from harken_device.audio.playout import Playout
 from harken_device.audio.speech import BEGAN, ENDED, Speech
 from harken_device.audio.uplink import Uplink
@@ -669,6 +670,56 @@ def case_without_a_canceller_nobody_breaks_in():
             loud = bytearray(bytes(tone(BLOCK, n * BLOCK, 9 if n < 100 else 12000)))
             events |= hearing.step(loud, silent, True, out)
         assert events & VOICE and not events & BARGE_IN
+
+
+class SimHearing:
+    """Says that somebody breaks in at one block; keeps what the loudspeaker played at each."""
+
+    delay_ms = 0
+
+    def __init__(self, at):
+        self.at = at
+        self.n = 0
+        self.loopback = []
+
+    def step(self, mic, loudspeaker, playing, out):
+        self.loopback.append(bytes(loudspeaker))
+        self.n += 1
+        return 256 if self.n == self.at else 0
+
+
+class SimBoard:
+    """A microphone in silence, and a loudspeaker that keeps what it plays."""
+
+    def __init__(self):
+        self.mic = self.speaker = self
+        self.played = []
+
+    def poll(self, block):
+        return True
+
+    def write(self, block):
+        self.played.append(bytes(block))
+
+
+def interrupted(interruptible):
+    board, hearing = SimBoard(), SimHearing(30)
+    device = Engine(board, hearing, 400)
+    device.interruptible = interruptible
+    device.answer_begin()
+    for packet in packets(30):
+        device.answer_packet(packet, 0, len(packet))
+    for _ in range(40):
+        device.hop()
+    # What the canceller is given is what was written two blocks before.
+    assert hearing.loopback[2:] == board.played[:-2]
+    return [loudness(block) for block in board.played]
+
+
+def case_an_answer_that_may_be_interrupted_is_silent_in_the_same_block():
+    levels = interrupted(True)
+    assert levels[28] > 1000 and max(levels[29:]) == 0, levels
+    assert interrupted(False)[35] > 1000
 
 
 def case_without_a_cleaner_the_sound_goes_out_as_it_is():

@@ -102,6 +102,7 @@ class SimEngine:
         self.packets = []
         self.listening = False
         self.hearing = SimHearing()
+        self.interruptible = False
         self.preroll = (0, 0)
 
     def hop(self):
