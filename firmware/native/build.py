@@ -11,12 +11,17 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from native_build import compile as build
-from native_build import record, toolchain
+from native_build import record, sources, toolchain
 from native_build.errors import BuildError
+from native_build.images import qemu_image, unix_image
 from native_build.modules import CACHE, MODULES, ROOT, Module, prebuilt_mpy, prebuilt_shared
 from native_build.reference import build_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOT_COMPARABLE = 3
 
@@ -26,9 +31,8 @@ def main() -> int:
     options = _parse()
     architectures = [toolchain.ARCHITECTURES[name] for name in options.arch]
     try:
-        if options.reference:
-            toolchain.require([toolchain.X64], install=not options.no_install)
-            print(build_reference())
+        if options.print:
+            _print_path(options.print, install=not options.no_install)
             return 0
         toolchain.require([toolchain.X64, *architectures], install=not options.no_install)
         compilers: dict[str, str] = {}
@@ -53,7 +57,10 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="rebuild aside and compare")
     parser.add_argument(
-        "--reference", action="store_true", help="build upstream's own libopus and print its path"
+        "--print",
+        choices=_PATHS,
+        help="build that instead and print its path: upstream's own libopus, its source, or\n"
+        "MicroPython with the modules compiled in, for this machine or the emulated board",
     )
     parser.add_argument("--module", action="append", choices=MODULES, help="only this one")
     parser.add_argument(
@@ -66,6 +73,20 @@ def _parse() -> argparse.Namespace:
     options.module = options.module or list(MODULES)
     options.arch = options.arch or list(toolchain.ARCHITECTURES)
     return options
+
+
+def _print_path(name: str, *, install: bool) -> None:
+    arm = [toolchain.ARCHITECTURES["armv7emsp"]] if name == "qemu-image" else []
+    toolchain.require([toolchain.X64, *arm], install=install)
+    print(_PATHS[name]())
+
+
+_PATHS: dict[str, Callable[[], Path]] = {
+    "reference": build_reference,
+    "opus-source": lambda: sources.obtain(sources.OPUS, CACHE),
+    "unix-image": unix_image,
+    "qemu-image": lambda: qemu_image(user_modules=True),
+}
 
 
 def _build(module: Module, architectures: list[toolchain.Architecture]) -> dict[str, bytes]:

@@ -29,9 +29,13 @@ def main() -> int:
     parser.add_argument(
         "--count", action="store_true", help="one instruction is 1 ns: SysTick counts them"
     )
+    parser.add_argument(
+        "--user-modules", action="store_true", help="compiled into the image instead of loaded"
+    )
     options = parser.parse_args()
     built = [ROOT / prebuilt_mpy(module, options.arch) for module in MODULES.values()]
-    files = {path.name: path for path in [*built, *options.file] if path.exists()}
+    loaded = [] if options.user_modules else built
+    files = {path.name: path for path in [*loaded, *options.file] if path.exists()}
     try:
         toolchain.require([toolchain.ARCHITECTURES[options.arch]], install=False)
         script = options.script.read_text(encoding="utf-8")
@@ -40,7 +44,8 @@ def main() -> int:
             files,
             options.deadline,
             counting=options.count,
-            aligned=options.arch == "armv6m",
+            aligned=options.arch == "armv6m" and not options.user_modules,
+            user_modules=options.user_modules,
         )
         print(told, end="")
     except BuildError as error:

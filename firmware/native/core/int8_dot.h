@@ -70,14 +70,14 @@ static inline void dot4(const int8_t *a, const int8_t *b, unsigned length, int32
 #elif defined(__ARM_FEATURE_DSP)
 
 // Sign-extends bytes 1 and 3 of `x`; `__sxtb16` takes 0 and 2.
-static inline int16x2_t sxtb16_odd(uint32_t x) {
+static inline int16x2_t sxtb16_odd(int8x4_t x) {
     int16x2_t halves;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(x));
     return halves;
 }
 
-static inline uint32_t four(const int8_t *at) {
-    uint32_t word;
+static inline int8x4_t four(const int8_t *at) {
+    int8x4_t word;
     memcpy(&word, at, sizeof(word));
     return word;
 }
@@ -92,7 +92,7 @@ static inline void dot4(const int8_t *a, const int8_t *b, unsigned length, int32
     const int8_t *b3 = b2 + length;
     unsigned n = 0;
     for (; n + 4 <= length; n += 4) {
-        uint32_t x = four(a + n);
+        int8x4_t x = four(a + n);
         int16x2_t even = __sxtb16(x);
         int16x2_t odd = sxtb16_odd(x);
 #define DOT_ADD(sum, row) \

@@ -4,9 +4,9 @@
 // Glue over the portable C beside it. Everything a caller passes is measured before the C sees it;
 // states live behind the objects' headers and are never handed out.
 
-#include "py/dynruntime.h"
-
 #include <string.h>
+
+#include "../glue/module.h"
 
 #include "cleaner.h"
 #include "int8_engine.h"
@@ -37,53 +37,13 @@ typedef struct {
     harken_cleaner state;
 } cleaner_t;
 
-// Not static: a native `.mpy` reaches zeroed variables only by their symbols.
-mp_obj_full_type_t features_type;
-mp_obj_full_type_t model_type;
-mp_obj_full_type_t vad_type;
-mp_obj_full_type_t cleaner_type;
-
-NORETURN static void raise(const char *message) {
-    mp_raise_ValueError(message);
-    for (;;) {
-    }
-}
-
-// Integers beyond a machine word are cut by MicroPython, so they are refused by their type.
-static mp_int_t get_int(mp_obj_t given, mp_int_t low, mp_int_t high, const char *message) {
-    mp_int_t value = mp_obj_get_int(given);
-    if (!mp_obj_is_small_int(given) || value < low || value > high) {
-        raise(message);
-    }
-    return value;
-}
-
-static void *get_self(mp_obj_t given, const mp_obj_full_type_t *type) {
-    if (mp_obj_get_type(given) != (const mp_obj_type_t *)type) {
-        mp_raise_TypeError("not an object of this type");
-    }
-    return MP_OBJ_TO_PTR(given);
-}
+GLUE_DECLARE_TYPE(features);
+GLUE_DECLARE_TYPE(model);
+GLUE_DECLARE_TYPE(vad);
+GLUE_DECLARE_TYPE(cleaner);
 
 static int16_t *get_hop(mp_obj_t given, mp_uint_t flags) {
-    mp_buffer_info_t buffer;
-    mp_get_buffer_raise(given, &buffer, flags);
-    if ((uintptr_t)buffer.buf % sizeof(int16_t)) {
-        raise("the PCM buffer must start at an even address");
-    }
-    if (buffer.len < FEATURE_HOP * sizeof(int16_t)) {
-        raise("the PCM buffer is shorter than 160 samples");
-    }
-    return buffer.buf;
-}
-
-static void *get_bytes(mp_obj_t given, size_t length, mp_uint_t flags, const char *message) {
-    mp_buffer_info_t buffer;
-    mp_get_buffer_raise(given, &buffer, flags);
-    if (buffer.len < length) {
-        raise(message);
-    }
-    return buffer.buf;
+    return get_samples(given, FEATURE_HOP, flags, "the PCM buffer is shorter than 160 samples");
 }
 
 static void *get_row(mp_obj_t given, size_t length, mp_uint_t flags) {
@@ -117,9 +77,14 @@ static mp_obj_t features_reset(mp_obj_t given) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(features_reset_obj, features_reset);
 
+#define FEATURES_METHODS(METHOD) \
+    METHOD(MP_QSTR_step, features_step_obj) \
+    METHOD(MP_QSTR_reset, features_reset_obj)
+GLUE_DEFINE_TYPE(features, MP_QSTR_Features, FEATURES_METHODS)
+
 // Model --------------------------------------------------------------------
 
-NORETURN static void raise_model(int error) {
+GLUE_NORETURN static void raise_model(int error) {
     if (error == HKM_ERROR_ALIGNMENT) {
         raise("the model must start at an address that 4 divides");
     }
@@ -191,6 +156,13 @@ static mp_obj_t model_stride(mp_obj_t given) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(model_stride_obj, model_stride);
 
+#define MODEL_METHODS(METHOD) \
+    METHOD(MP_QSTR_step, model_step_obj) \
+    METHOD(MP_QSTR_outputs, model_outputs_obj) \
+    METHOD(MP_QSTR_reset, model_reset_obj) \
+    METHOD(MP_QSTR_stride, model_stride_obj)
+GLUE_DEFINE_TYPE(model, MP_QSTR_Model, MODEL_METHODS)
+
 // Vad ----------------------------------------------------------------------
 
 static mp_obj_t vad_new(const mp_obj_type_t *type, size_t n, size_t n_kw, const mp_obj_t *args) {
@@ -242,6 +214,14 @@ static mp_obj_t vad_floor_db(mp_obj_t given) {
     return MP_OBJ_NEW_SMALL_INT(harken_vad_floor_db(&self->state));
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(vad_floor_db_obj, vad_floor_db);
+
+#define VAD_METHODS(METHOD) \
+    METHOD(MP_QSTR_step, vad_step_obj) \
+    METHOD(MP_QSTR_tune, vad_tune_obj) \
+    METHOD(MP_QSTR_reset, vad_reset_obj) \
+    METHOD(MP_QSTR_level_db, vad_level_db_obj) \
+    METHOD(MP_QSTR_floor_db, vad_floor_db_obj)
+GLUE_DEFINE_TYPE(vad, MP_QSTR_Vad, VAD_METHODS)
 
 // Cleaner ------------------------------------------------------------------
 
@@ -317,6 +297,17 @@ static mp_obj_t cleaner_gain_db(mp_obj_t given) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(cleaner_gain_db_obj, cleaner_gain_db);
 
+#define CLEANER_METHODS(METHOD) \
+    METHOD(MP_QSTR_step, cleaner_step_obj) \
+    METHOD(MP_QSTR_switch, cleaner_switch_obj) \
+    METHOD(MP_QSTR_gains, cleaner_gains_obj) \
+    METHOD(MP_QSTR_reset, cleaner_reset_obj) \
+    METHOD(MP_QSTR_erle_db, cleaner_erle_db_obj) \
+    METHOD(MP_QSTR_delay_ms, cleaner_delay_ms_obj) \
+    METHOD(MP_QSTR_noise_db, cleaner_noise_db_obj) \
+    METHOD(MP_QSTR_gain_db, cleaner_gain_db_obj)
+GLUE_DEFINE_TYPE(cleaner, MP_QSTR_Cleaner, CLEANER_METHODS)
+
 // Module -------------------------------------------------------------------
 
 // mask(buffer, offset, length, key)
@@ -337,55 +328,10 @@ static mp_obj_t mask(size_t n, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(mask_obj, 4, 4, mask);
 
-mp_map_elem_t features_table[2];
-static MP_DEFINE_CONST_DICT(features_locals, features_table);
-mp_map_elem_t model_table[4];
-static MP_DEFINE_CONST_DICT(model_locals, model_table);
-mp_map_elem_t vad_table[5];
-static MP_DEFINE_CONST_DICT(vad_locals, vad_table);
-mp_map_elem_t cleaner_table[8];
-static MP_DEFINE_CONST_DICT(cleaner_locals, cleaner_table);
-
-static void make_type(
-    mp_obj_full_type_t *type, qstr name, const void *make_new, const mp_obj_dict_t *locals) {
-    type->base.type = (void *)&mp_type_type;
-    type->flags = MP_TYPE_FLAG_NONE;
-    type->name = name;
-    MP_OBJ_TYPE_SET_SLOT(type, make_new, make_new, 0);
-    MP_OBJ_TYPE_SET_SLOT(type, locals_dict, (void *)locals, 1);
-    mp_store_global(name, MP_OBJ_FROM_PTR(type));
-}
-
-#define ENTRY(name, object) ((mp_map_elem_t){MP_OBJ_NEW_QSTR(name), MP_OBJ_FROM_PTR(&object)})
-
-mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
-    MP_DYNRUNTIME_INIT_ENTRY
-    (void)n_args;
-    (void)n_kw;
-    (void)args;
-    features_table[0] = ENTRY(MP_QSTR_step, features_step_obj);
-    features_table[1] = ENTRY(MP_QSTR_reset, features_reset_obj);
-    model_table[0] = ENTRY(MP_QSTR_step, model_step_obj);
-    model_table[1] = ENTRY(MP_QSTR_reset, model_reset_obj);
-    model_table[2] = ENTRY(MP_QSTR_stride, model_stride_obj);
-    model_table[3] = ENTRY(MP_QSTR_outputs, model_outputs_obj);
-    vad_table[0] = ENTRY(MP_QSTR_step, vad_step_obj);
-    vad_table[1] = ENTRY(MP_QSTR_tune, vad_tune_obj);
-    vad_table[2] = ENTRY(MP_QSTR_reset, vad_reset_obj);
-    vad_table[3] = ENTRY(MP_QSTR_level_db, vad_level_db_obj);
-    vad_table[4] = ENTRY(MP_QSTR_floor_db, vad_floor_db_obj);
-    cleaner_table[0] = ENTRY(MP_QSTR_step, cleaner_step_obj);
-    cleaner_table[1] = ENTRY(MP_QSTR_switch, cleaner_switch_obj);
-    cleaner_table[2] = ENTRY(MP_QSTR_gains, cleaner_gains_obj);
-    cleaner_table[3] = ENTRY(MP_QSTR_reset, cleaner_reset_obj);
-    cleaner_table[4] = ENTRY(MP_QSTR_erle_db, cleaner_erle_db_obj);
-    cleaner_table[5] = ENTRY(MP_QSTR_delay_ms, cleaner_delay_ms_obj);
-    cleaner_table[6] = ENTRY(MP_QSTR_noise_db, cleaner_noise_db_obj);
-    cleaner_table[7] = ENTRY(MP_QSTR_gain_db, cleaner_gain_db_obj);
-    make_type(&features_type, MP_QSTR_Features, features_new, &features_locals);
-    make_type(&model_type, MP_QSTR_Model, model_new, &model_locals);
-    make_type(&vad_type, MP_QSTR_Vad, vad_new, &vad_locals);
-    make_type(&cleaner_type, MP_QSTR_Cleaner, cleaner_new, &cleaner_locals);
-    mp_store_global(MP_QSTR_mask, MP_OBJ_FROM_PTR(&mask_obj));
-    MP_DYNRUNTIME_INIT_EXIT
-}
+#define CONTENTS(TYPE, FUNCTION) \
+    TYPE(MP_QSTR_Features, features) \
+    TYPE(MP_QSTR_Model, model) \
+    TYPE(MP_QSTR_Vad, vad) \
+    TYPE(MP_QSTR_Cleaner, cleaner) \
+    FUNCTION(MP_QSTR_mask, mask_obj)
+GLUE_DEFINE_MODULE(MP_QSTR_harken_core, harken_core, CONTENTS)

@@ -20,7 +20,7 @@ _OPUS_LISTS = (
 _OPUS_FRONT = ("opus.c", "opus_decoder.c", "opus_encoder.c", "repacketizer.c")
 _OPUS_INCLUDES = ("include", "celt", "silk", "silk/fixed")
 
-WARNINGS = ("-Wall", "-Wextra", "-Werror")
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A MicroPython for an emulated Cortex-M4F, and scripts run on it.
+"""Scripts run by MicroPython on an emulated Cortex-M4F.
 
 QEMU's board `mps2-an386` has what the Arm modules need, and its MicroPython loads both `armv6m` and
 `armv7emsp` modules. Files are laid into the emulated memory before the start, where a file system
@@ -16,34 +16,11 @@ import time
 from pathlib import Path
 from typing import IO
 
-from . import sources
 from .errors import BuildError
-from .modules import CACHE
-from .run import run
+from .images import qemu_image
 
-_HEAP_BYTES = 2 * 1024 * 1024
 _FILES_FROM = 0x2100_0000  # the board's 16 MiB of PSRAM, which MicroPython leaves alone
 _FILES_UNTIL = 0x2200_0000
-_BOARD = """\
-QEMU_ARCH = arm
-QEMU_MACHINE = mps2-an386
-CFLAGS += -mthumb -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard
-CFLAGS += -DQEMU_SOC_MPS2 -DMICROPY_HW_MCU_NAME='"Cortex-M4"'
-LDSCRIPT = mcu/arm/mps2.ld
-LDFLAGS += -Wl,--wrap=uart_init
-SRC_C += boards/HARKEN/start.c
-SRC_BOARD_O = shared/runtime/gchelper_native.o shared/runtime/gchelper_thumb2.o
-"""
-# The port leaves the floating-point unit off; `uart_init` is the first thing it calls.
-_START = """\
-void __real_uart_init(void);
-void __wrap_uart_init(void);
-void __wrap_uart_init(void) {
-    *(volatile unsigned *)0xE000ED88 |= 0xFu << 20;
-    __asm__ volatile("dsb\\n isb");
-    __real_uart_init();
-}
-"""
 # A Cortex-M0+ faults on unaligned accesses; told so, the M4F does too.
 _TRAP_UNALIGNED = "import machine\nmachine.mem32[0xE000ED14] |= 8\n"
 _PRELUDE = """\
@@ -88,32 +65,6 @@ exec(str(uctypes.bytearray_at(*_FILES['script.py']), 'utf-8'), {'__name__': '__m
 """
 
 
-def build_firmware() -> Path:
-    """Return MicroPython for the emulated board, built once into the cache.
-
-    Raises:
-        BuildError: the source, a compiler or `make` is missing, or the build failed.
-    """
-    firmware = CACHE / "qemu" / "micropython-mps2-an386.elf"
-    if firmware.exists():
-        return firmware
-    firmware.parent.mkdir(parents=True, exist_ok=True)
-    upstream = sources.obtain(sources.MICROPYTHON, CACHE)
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="qemu-") as folder:
-        tree = Path(shutil.copytree(upstream, Path(folder) / "micropython"))
-        port = tree / "ports" / "qemu"
-        board = port / "boards" / "HARKEN"
-        board.mkdir()
-        (board / "mpconfigboard.mk").write_text(_BOARD, encoding="utf-8")
-        (board / "start.c").write_text(_START, encoding="utf-8")
-        options = ["BOARD=HARKEN", "FROZEN_MANIFEST=", f"MICROPY_HEAP_SIZE={_HEAP_BYTES}"]
-        # Debian leaves the submodules out; this file tells `make` that they are fetched.
-        (tree / "lib" / "micropython-lib" / "README.md").touch()
-        run(["make", "-C", str(port), f"-j{os.cpu_count() or 1}", *options])
-        shutil.copy(port / "build-HARKEN" / "firmware.elf", firmware)
-    return firmware
-
-
 def run_script(
     script: str,
     files: dict[str, Path],
@@ -121,6 +72,7 @@ def run_script(
     *,
     counting: bool = False,
     aligned: bool = False,
+    user_modules: bool = False,
 ) -> str:
     """Run `script` on the emulated board and return what it printed.
 
@@ -131,13 +83,14 @@ def run_script(
         counting: let one instruction take 1 ns of the board's time, so that its 25 MHz SysTick
             counts instructions in steps of 40.
         aligned: fault on unaligned accesses, as a Cortex-M0+ does.
+        user_modules: run the image that has the native modules compiled in.
 
     Raises:
         BuildError: no emulator, the script raised, or the deadline passed.
     """
     if shutil.which("qemu-system-arm") is None:
         raise BuildError("qemu-system-arm was not found: as root, apt-get install qemu-system-arm")
-    firmware = build_firmware()
+    firmware = qemu_image(user_modules=user_modules)
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "script.py"
         own.write_text(script, encoding="utf-8")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import sources
-from .modules import CACHE
 from .run import run
+from .trees import build_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _OPTIONS = (
     "--enable-fixed-point",
@@ -29,15 +30,9 @@ def build_reference() -> Path:
     Raises:
         BuildError: the source, a compiler or `make` is missing, or the build failed.
     """
-    library = CACHE / "reference" / "libopus.so"
-    if library.exists():
-        return library
-    library.parent.mkdir(parents=True, exist_ok=True)
-    upstream = sources.obtain(sources.OPUS, CACHE)
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="reference-") as folder:
-        # `copytree` keeps the times of files, by which `make` sees that nothing is outdated.
-        tree = Path(shutil.copytree(upstream, Path(folder) / "opus"))
-        run(["./configure", *_OPTIONS], cwd=tree)
-        run(["make", "--silent"], cwd=tree)
-        shutil.copy(tree / ".libs" / "libopus.so", library)
+    with build_tree(sources.OPUS) as tree:
+        library = tree / ".libs" / "libopus.so"
+        if not library.exists():
+            run(["./configure", *_OPTIONS], cwd=tree)
+            run(["make", "--silent"], cwd=tree)
     return library

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "py/dynruntime.h"
+#include "../glue/module.h"
 
 #include "opus.h"
 
@@ -21,22 +21,15 @@ typedef struct {
     uint64_t state[];
 } codec_t;
 
-// Not static: a native `.mpy` reaches zeroed variables only by their symbols.
-mp_obj_full_type_t encoder_type;
-mp_obj_full_type_t decoder_type;
-
-NORETURN static void raise(const char *message) {
-    mp_raise_ValueError(message);
-    for (;;) {
-    }
-}
+GLUE_DECLARE_TYPE(encoder);
+GLUE_DECLARE_TYPE(decoder);
 
 // libopus' own assertions end here; the object wants `reset` before it is used again.
-NORETURN void harken_opus_fault(void) {
+GLUE_NORETURN void harken_opus_fault(void) {
     raise("libopus found its state broken: call reset()");
 }
 
-NORETURN static void raise_opus(int status) {
+GLUE_NORETURN static void raise_opus(int status) {
     if (status == OPUS_BUFFER_TOO_SMALL) {
         raise("the buffer is too small for this frame or packet");
     }
@@ -49,18 +42,6 @@ NORETURN static void raise_opus(int status) {
     raise("libopus failed: call reset()");
 }
 
-// Integers beyond a machine word are cut by MicroPython, so they are refused by their type.
-static mp_int_t get_int(mp_obj_t given, mp_int_t low, mp_int_t high, const char *message) {
-    mp_int_t value = mp_obj_get_int(given);
-    if (!mp_obj_is_small_int(given) && given != mp_const_true && given != mp_const_false) {
-        raise(message);
-    }
-    if (value < low || value > high) {
-        raise(message);
-    }
-    return value;
-}
-
 static mp_int_t get_rate(mp_obj_t given) {
     const char *message = "rate must be 8000, 12000, 16000, 24000 or 48000";
     mp_int_t rate = get_int(given, 8000, 48000, message);
@@ -70,24 +51,9 @@ static mp_int_t get_rate(mp_obj_t given) {
     return rate;
 }
 
-static codec_t *get_codec(mp_obj_t given, const mp_obj_full_type_t *type) {
-    if (mp_obj_get_type(given) != (const mp_obj_type_t *)type) {
-        mp_raise_TypeError("not a codec of this type");
-    }
-    return MP_OBJ_TO_PTR(given);
-}
-
-// Room for `samples` int16 in `given`, aligned as the processor wants it.
-static void *get_pcm(mp_obj_t given, mp_int_t samples, mp_uint_t flags) {
-    mp_buffer_info_t buffer;
-    mp_get_buffer_raise(given, &buffer, flags);
-    if ((uintptr_t)buffer.buf % sizeof(opus_int16)) {
-        raise("the PCM buffer must start at an even address");
-    }
-    if (buffer.len / sizeof(opus_int16) < (size_t)samples) {
-        raise("the PCM buffer is shorter than `samples`");
-    }
-    return buffer.buf;
+static opus_int16 *get_pcm(mp_obj_t given, mp_int_t samples, mp_uint_t flags) {
+    return get_samples(
+        given, (size_t)samples, flags, "the PCM buffer is shorter than `samples`");
 }
 
 static const unsigned char *get_packet(mp_obj_t given, mp_obj_t given_length, mp_int_t *length) {
@@ -99,7 +65,7 @@ static const unsigned char *get_packet(mp_obj_t given, mp_obj_t given_length, mp
 }
 
 static codec_t *new_codec(const mp_obj_type_t *type, mp_int_t rate, int bytes) {
-    codec_t *self = m_malloc(sizeof(codec_t) + bytes);
+    codec_t *self = m_malloc(sizeof(codec_t) + (size_t)bytes);
     self->base.type = type;
     self->rate = rate;
     return self;
@@ -152,7 +118,7 @@ static bool legal_frame(mp_int_t rate, mp_int_t samples) {
 // encode(pcm, samples, out) -> octets written
 static mp_obj_t encoder_encode(size_t n, const mp_obj_t *args) {
     (void)n;
-    codec_t *self = get_codec(args[0], &encoder_type);
+    codec_t *self = get_self(args[0], &encoder_type);
     const char *illegal = "samples must be 2.5, 5, 10, 20, 40, 60, 80, 100 or 120 ms";
     mp_int_t samples = get_int(args[2], 1, 48000, illegal);
     if (!legal_frame(self->rate, samples)) {
@@ -177,7 +143,7 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(encoder_encode_obj, 4, 4, encoder_enc
 // tune(bitrate, complexity, fec, loss_percent); -1 leaves a value as it is
 static mp_obj_t encoder_tune(size_t n, const mp_obj_t *args) {
     (void)n;
-    codec_t *self = get_codec(args[0], &encoder_type);
+    codec_t *self = get_self(args[0], &encoder_type);
     OpusEncoder *state = (OpusEncoder *)self->state;
     mp_int_t bitrate = get_bitrate(args[1], -1);
     mp_int_t complexity = get_int(args[2], -1, 10, "complexity must be 0 to 10");
@@ -200,11 +166,17 @@ static mp_obj_t encoder_tune(size_t n, const mp_obj_t *args) {
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(encoder_tune_obj, 5, 5, encoder_tune);
 
 static mp_obj_t encoder_reset(mp_obj_t given) {
-    codec_t *self = get_codec(given, &encoder_type);
+    codec_t *self = get_self(given, &encoder_type);
     opus_encoder_ctl((OpusEncoder *)self->state, OPUS_RESET_STATE);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(encoder_reset_obj, encoder_reset);
+
+#define ENCODER_METHODS(METHOD) \
+    METHOD(MP_QSTR_encode, encoder_encode_obj) \
+    METHOD(MP_QSTR_tune, encoder_tune_obj) \
+    METHOD(MP_QSTR_reset, encoder_reset_obj)
+GLUE_DEFINE_TYPE(encoder, MP_QSTR_Encoder, ENCODER_METHODS)
 
 // Decoder ------------------------------------------------------------------
 
@@ -234,7 +206,7 @@ static mp_int_t get_gap(const codec_t *self, mp_obj_t given) {
 }
 
 static mp_obj_t run_decoder(
-    codec_t *self, const unsigned char *packet, mp_int_t length, void *pcm, mp_int_t samples, int fec) {
+    codec_t *self, const unsigned char *packet, mp_int_t length, opus_int16 *pcm, mp_int_t samples, int fec) {
     int written = opus_decode(
         (OpusDecoder *)self->state, packet, (opus_int32)length, pcm, (int)samples, fec);
     if (written < 0) {
@@ -246,7 +218,7 @@ static mp_obj_t run_decoder(
 // decode(packet or None, length, out, samples) -> samples written
 static mp_obj_t decoder_decode(size_t n, const mp_obj_t *args) {
     (void)n;
-    codec_t *self = get_codec(args[0], &decoder_type);
+    codec_t *self = get_self(args[0], &decoder_type);
     const unsigned char *packet = NULL;
     mp_int_t length = 0;
     mp_int_t samples;
@@ -256,7 +228,7 @@ static mp_obj_t decoder_decode(size_t n, const mp_obj_t *args) {
         packet = get_packet(args[1], args[2], &length);
         samples = get_int(args[4], 1, INT32_MAX / 2, "samples must be 1 or more");
     }
-    void *pcm = get_pcm(args[3], samples, MP_BUFFER_WRITE);
+    opus_int16 *pcm = get_pcm(args[3], samples, MP_BUFFER_WRITE);
     if (samples > longest(self)) {
         samples = longest(self);
     }
@@ -267,21 +239,27 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(decoder_decode_obj, 5, 5, decoder_dec
 // decode_fec(packet, length, out, samples) -> samples written, of the packet before `packet`
 static mp_obj_t decoder_decode_fec(size_t n, const mp_obj_t *args) {
     (void)n;
-    codec_t *self = get_codec(args[0], &decoder_type);
+    codec_t *self = get_self(args[0], &decoder_type);
     mp_int_t length;
     const unsigned char *packet = get_packet(args[1], args[2], &length);
     mp_int_t samples = get_gap(self, args[4]);
-    void *pcm = get_pcm(args[3], samples, MP_BUFFER_WRITE);
+    opus_int16 *pcm = get_pcm(args[3], samples, MP_BUFFER_WRITE);
     return run_decoder(self, packet, length, pcm, samples, 1);
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(decoder_decode_fec_obj, 5, 5, decoder_decode_fec);
 
 static mp_obj_t decoder_reset(mp_obj_t given) {
-    codec_t *self = get_codec(given, &decoder_type);
+    codec_t *self = get_self(given, &decoder_type);
     opus_decoder_ctl((OpusDecoder *)self->state, OPUS_RESET_STATE);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(decoder_reset_obj, decoder_reset);
+
+#define DECODER_METHODS(METHOD) \
+    METHOD(MP_QSTR_decode, decoder_decode_obj) \
+    METHOD(MP_QSTR_decode_fec, decoder_decode_fec_obj) \
+    METHOD(MP_QSTR_reset, decoder_reset_obj)
+GLUE_DEFINE_TYPE(decoder, MP_QSTR_Decoder, DECODER_METHODS)
 
 // Module -------------------------------------------------------------------
 
@@ -304,37 +282,9 @@ static mp_obj_t version(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(version_obj, version);
 
-mp_map_elem_t encoder_table[3];
-static MP_DEFINE_CONST_DICT(encoder_locals, encoder_table);
-mp_map_elem_t decoder_table[3];
-static MP_DEFINE_CONST_DICT(decoder_locals, decoder_table);
-
-static void make_type(
-    mp_obj_full_type_t *type, qstr name, const void *make_new, const mp_obj_dict_t *locals) {
-    type->base.type = (void *)&mp_type_type;
-    type->flags = MP_TYPE_FLAG_NONE;
-    type->name = name;
-    MP_OBJ_TYPE_SET_SLOT(type, make_new, make_new, 0);
-    MP_OBJ_TYPE_SET_SLOT(type, locals_dict, (void *)locals, 1);
-    mp_store_global(name, MP_OBJ_FROM_PTR(type));
-}
-
-#define ENTRY(name, object) ((mp_map_elem_t){MP_OBJ_NEW_QSTR(name), MP_OBJ_FROM_PTR(&object)})
-
-mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
-    MP_DYNRUNTIME_INIT_ENTRY
-    (void)n_args;
-    (void)n_kw;
-    (void)args;
-    encoder_table[0] = ENTRY(MP_QSTR_encode, encoder_encode_obj);
-    encoder_table[1] = ENTRY(MP_QSTR_tune, encoder_tune_obj);
-    encoder_table[2] = ENTRY(MP_QSTR_reset, encoder_reset_obj);
-    decoder_table[0] = ENTRY(MP_QSTR_decode, decoder_decode_obj);
-    decoder_table[1] = ENTRY(MP_QSTR_decode_fec, decoder_decode_fec_obj);
-    decoder_table[2] = ENTRY(MP_QSTR_reset, decoder_reset_obj);
-    make_type(&encoder_type, MP_QSTR_Encoder, encoder_new, &encoder_locals);
-    make_type(&decoder_type, MP_QSTR_Decoder, decoder_new, &decoder_locals);
-    mp_store_global(MP_QSTR_packet_samples, MP_OBJ_FROM_PTR(&packet_samples_obj));
-    mp_store_global(MP_QSTR_version, MP_OBJ_FROM_PTR(&version_obj));
-    MP_DYNRUNTIME_INIT_EXIT
-}
+#define CONTENTS(TYPE, FUNCTION) \
+    TYPE(MP_QSTR_Encoder, encoder) \
+    TYPE(MP_QSTR_Decoder, decoder) \
+    FUNCTION(MP_QSTR_packet_samples, packet_samples_obj) \
+    FUNCTION(MP_QSTR_version, version_obj)
+GLUE_DEFINE_MODULE(MP_QSTR_harken_opus, harken_opus, CONTENTS)

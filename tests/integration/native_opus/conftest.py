@@ -279,7 +279,7 @@ def reference(open_reference: Callable[[Path], RunsOperations]) -> RunsOperation
 def upstream_library() -> Path:
     """libopus as its own `configure` and `make` build it."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "firmware" / "native" / "build.py"), "--reference"],
+        [sys.executable, str(ROOT / "firmware" / "native" / "build.py"), "--print", "reference"],
         capture_output=True,
         text=True,
         timeout=200,
