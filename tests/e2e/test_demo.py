@@ -101,7 +101,7 @@ def test_human_speech_is_understood(tmp_path: Path) -> None:
     line = next(line for line in lines if clip.stem in line)
     said = words(line.removeprefix("<s>").partition("</s>")[0].replace("mister", "mr"))
     done = harken(
-        *("--json", "--out", tmp_path / "run", "--listen", "button", "--no-interrupt"),
+        *("--json", "--out", tmp_path / "run", "--listen", "button", "--interrupt", "none"),
         *("--wav", clip),
     )
     result = result_of(done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,13 +17,17 @@ from harken.session.timeline import TurnRecord
 from harken_hil.board.sim_board import Mark
 from harken_hil.demo.cli import demo
 from harken_hil.demo.clock import RoomClock
+from harken_hil.demo.hearing import hear_again
 from harken_hil.demo.outcome import Outcome, judge, word_error_rate, words
 from harken_hil.demo.scene import Asked, Scene
+from harken_hil.demo.scenery import Scenery
 from harken_hil.demo.script import Script, Wanted, wake_model, write_script
 from harken_hil.demo.story import stages, tell
 from harken_hil.report import render
 from harken_hil.speech import Clip
 from harken_hil.world import Utterance, World, quiet_room
+from harken_models.core import Cleaner
+from harken_models.scenes.mix import active_rms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from harken_hil.board.sim_board import SimBoard
     from harken_hil.demo.gateway import GatewayProcess
+    from harken_hil.demo.scenery import RoomName
 
 SECOND = 16_000
 TONE = (8000 * np.sin(np.arange(SECOND) * 0.2)).astype(np.int16)
@@ -47,6 +52,7 @@ class RecordedBoard:
     logs: list[str] = field(default_factory=lambda: ["device: hello"])
     glitches: list[int] = field(default_factory=list)
     boots: int = 1
+    origin: int = 320
     hello: dict[str, Any] = field(default_factory=lambda: {"board": "sim", "heap_free": 1000})
     slipped_s: float = 0.0
 
@@ -56,7 +62,8 @@ class RecordedBoard:
 
     @property
     def mic(self) -> NDArray[np.int16]:
-        return np.zeros_like(self.speaker)
+        noise = np.random.default_rng(1).normal(0, 300, len(self.speaker))
+        return (self.speaker // 2 + noise).astype(np.int16)
 
 
 @dataclass
@@ -242,6 +249,78 @@ def test_a_volume_that_stays_is_told(tmp_path: Path) -> None:
     assert failed(judge(played)) == {"Obeyed": "volume 70 → 60"}
 
 
+def spoken_over(folder: Path) -> Scene:
+    """As `scene`, but the second turn is spoken over the answer without calling the device."""
+    played = scene(folder, stop=int(4.1 * SECOND))
+    played.script = replace(played.script, interrupt="voice", volume=90)
+    played.board.marks = [
+        Mark("wake", int(1.5 * SECOND), "okay_nabu"),
+        Mark("speech_end", int(2.1 * SECOND), None),
+        Mark("barge_in", int(4.08 * SECOND), None),
+        Mark("abort", int(4.08 * SECOND), "voice"),
+        Mark("speech_end", int(6.3 * SECOND), None),
+        Mark("volume", int(6.8 * SECOND), 80),
+    ]
+    command = Utterance("Turn the volume down.", 0, 4 * SECOND, 6 * SECOND)
+    played.asked[1] = Asked(None, command.onset, command, "voice")
+    played.records[1] = record(
+        2, transcript="Turn the volume down.", answer="Quieter.", interrupted=False
+    )
+    return played
+
+
+def test_a_voice_over_the_answer_stops_it(tmp_path: Path) -> None:
+    outcome = judge(spoken_over(tmp_path))
+    assert outcome.ok, failed(outcome)
+    assert outcome.barge_in is not None
+    assert outcome.barge_in.stop_ms == pytest.approx(100, abs=0.1)
+    assert outcome.barge_in.after_wake_ms == pytest.approx(20, abs=0.2)
+    assert "Undisturbed" in {check.name for check in outcome.checks}
+    wake = outcome.turns[1].wake
+    assert wake is not None
+    assert (wake.word, wake.latency_ms) == ("", 80)
+
+
+@pytest.mark.parametrize("name", ["barge_in", "wake", "stop", "abort"])
+def test_an_answer_that_stops_itself_is_told(tmp_path: Path, name: str) -> None:
+    played = spoken_over(tmp_path)
+    played.board.marks.append(Mark(name, int(3.5 * SECOND), None))
+    assert failed(judge(played)) == {"Undisturbed": f"{name} 500 ms into its own answer"}
+
+
+def test_a_quieter_device_is_what_a_loud_one_is_asked_for(tmp_path: Path) -> None:
+    played = spoken_over(tmp_path)
+    played.board.marks.append(Mark("volume", int(6.9 * SECOND), 95))
+    assert failed(judge(played)) == {"Obeyed": "volume 90 → 95"}
+
+
+def test_the_microphone_is_cleaned_again_to_the_bit(tmp_path: Path) -> None:
+    board = cast("RecordedBoard", scene(tmp_path).board)
+    heard = hear_again(cast("SimBoard", board))
+    out, linear = Cleaner().run(board.mic[320:], board.speaker[320:])
+    assert np.array_equal(heard.linear[320:], linear)
+    # The cleaner's own delay is taken out, so that the tracks are in step.
+    assert np.array_equal(heard.cleaned[320 : len(board.mic) - 160], out[160:])
+    assert len(heard.cleaned) == len(board.mic)
+    assert len(heard.readings) == 90
+    assert heard.readings[1].sample - heard.readings[0].sample == 1600
+
+
+@pytest.mark.parametrize("room", ["living", "reverberant"])
+@pytest.mark.parametrize("loud", [False, True])
+def test_a_loud_device_hears_itself_louder_than_the_talker(room: RoomName, loud: bool) -> None:
+    def heard(*, talking: bool) -> float:
+        world = Scenery(room, loud).world()
+        if talking:
+            world.speak(Clip.of(TONE), 0)
+        sound = np.zeros(16_000, np.int16) if talking else (TONE[:16_000] // 4 * 3)
+        blocks = [world.block(n, sound[160 * n : 160 * n + 160]) for n in range(100)]
+        return active_rms(np.concatenate(blocks))
+
+    ratio = 20 * np.log10(heard(talking=False) / heard(talking=True))
+    assert 5 < ratio < 20 if loud else ratio < -5
+
+
 def test_a_scene_that_broke_off_still_has_an_outcome(tmp_path: Path) -> None:
     played = scene(tmp_path)
     played.asked.clear()
@@ -251,7 +330,7 @@ def test_a_scene_that_broke_off_still_has_an_outcome(tmp_path: Path) -> None:
     assert not outcome.ok
     assert outcome.as_json()["heard"] == ""
     assert "the link never came up" in json.dumps(outcome.as_json())
-    render(tell(played, outcome, datetime.now(UTC)))
+    render(tell(played, Scenery(), outcome, datetime.now(UTC)))
 
 
 def test_a_missing_record_is_no_crash(tmp_path: Path) -> None:
@@ -274,13 +353,16 @@ def test_the_json_has_what_is_promised(tmp_path: Path) -> None:
 def test_the_report_shows_both_turns(tmp_path: Path) -> None:
     played = scene(tmp_path)
     outcome = judge(played)
-    report = tell(played, outcome, datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
+    report = tell(played, Scenery(), outcome, datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
     assert [turn.heard for turn in report.turns] == [turn.heard for turn in outcome.turns]
     assert {"wake", "abort", "volume", "transcript", "heard"} <= {m.name for m in report.marks}
     heard = [mark.sample for mark in report.marks if mark.name == "heard"]
     assert heard == [turn.heard_first for turn in outcome.turns]
     page = render(report)
     assert "Turn 2" in page
+    assert report.cleaned is not None
+    assert {curve.name for curve in report.curves} == {"echo removed", "noise floor", "gain"}
+    assert "after the device&#x27;s cleaner" in page
     assert "22 November 2026" in page
 
 

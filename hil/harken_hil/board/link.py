@@ -77,13 +77,19 @@ class DeviceLink(asyncio.Protocol):
             self.listening = self.listening or message.kind is Kind.HELLO
             self._obey(self, message)
 
-    def hear(self, n: int, block: NDArray[np.int16]) -> None:
-        """Give the device microphone block `n`; its own count begins with the first it gets."""
+    def hear(self, n: int, block: NDArray[np.int16]) -> bool:
+        """Give the device microphone block `n`.
+
+        Returns:
+            Whether it is the first: the device's own count begins with it.
+        """
         if not self.listening:
-            return
-        if self._base is None:
+            return False
+        first = self._base is None
+        if first:
             self._base = n
         self.send(Kind.MIC, block.astype("<i2", copy=False).tobytes())
+        return first
 
     def take(self, n: int) -> NDArray[np.int16] | None:
         """What the device wants played in block `n`; blocks whose time is over are thrown away."""

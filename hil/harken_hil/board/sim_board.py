@@ -63,6 +63,8 @@ class SimBoard:
         glitches: samples (since power-on) at which a loudspeaker block was missing.
         boots: how often the firmware has started.
         hello: what the device said of itself at its last boot.
+        origin: sample of the first microphone block that the firmware was given after its last
+            boot; its own count begins there.
         slips: samples at which the rig stopped the clock because it was late itself, and seconds
             for which it did.
     """
@@ -83,6 +85,7 @@ class SimBoard:
         self.glitches: list[int] = []
         self.boots = 0
         self.hello: dict[str, Any] = {}
+        self.origin = 0
         self.slips: list[tuple[int, float]] = []
         self._image = flash
         self._source = source
@@ -219,7 +222,8 @@ class SimBoard:
             self._notify()
             if self._device is None:
                 continue
-            self._device.hear(n, heard)
+            if self._device.hear(n, heard):
+                self.origin = n * BLOCK
             if self._device.starved(loop.time(), self._watchdog_s):
                 self._log("rig: the watchdog bites")
                 self.reset()

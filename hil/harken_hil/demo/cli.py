@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harken_hil.demo.run import Run
+    from harken_hil.demo.scenery import RoomName
+    from harken_hil.demo.script import Interrupt
 
 __all__ = ["demo"]
 
@@ -51,8 +53,24 @@ _WAKE_WORDS = ("okay_nabu", "hey_jarvis", "hey_mycroft", "alexa")
     help="The wake word.",
 )
 @click.option(
-    "--interrupt/--no-interrupt", default=True, help="Whether a second turn interrupts the first."
+    "--interrupt",
+    type=click.Choice(["call", "voice", "none"]),
+    default="call",
+    show_default=True,
+    help="How a second turn interrupts the answer: the device is called again, or somebody just"
+    " speaks over it.",
 )
+@click.option(
+    "--room",
+    type=click.Choice(["living", "reverberant"]),
+    default="living",
+    show_default=True,
+    help="Where it plays: furnished, or large with bare walls.",
+)
+@click.option(
+    "--loud", is_flag=True, help="The device hears itself louder than the talker, and distorts."
+)
+@click.option("--music", is_flag=True, help="Music plays in the room.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -64,21 +82,24 @@ _WAKE_WORDS = ("okay_nabu", "hey_jarvis", "hey_mycroft", "alexa")
     help="Take [agent] and [session] from this file; without it, no configuration of yours counts.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def demo(
+def demo(  # noqa: PLR0913  # one for each option
     wav: Path | None,
     say: str | None,
     listen: Literal["wake", "button"],
     wake: str,
     *,
-    interrupt: bool,
+    interrupt: Interrupt,
+    room: RoomName,
+    loud: bool,
+    music: bool,
     out: Path | None,
     config: Path | None,
     as_json: bool,
 ) -> None:
     """Hear a simulated device ask and be answered.
 
-    Starts a gateway, boots one simulated device in a simulated quiet room, lets somebody call it
-    and ask, then interrupt the answer with a command; leaves a report to open in a browser.
+    Starts a gateway, boots one simulated device in a simulated room, lets somebody call it and
+    ask, then interrupt the answer with a command; leaves a report to open in a browser.
     """
     if wav is not None and say is not None:
         raise ConfigError("--wav and --say exclude each other", hint="give one of them")
@@ -86,12 +107,14 @@ def demo(
 
     from harken_hil.demo.live import Live
     from harken_hil.demo.run import run
+    from harken_hil.demo.scenery import Scenery
     from harken_hil.demo.script import Wanted, write_script
     from harken_hil.demo.settings import RigSettings
 
     settings = RigSettings.of(config)
     console = Console(stderr=as_json, quiet=as_json)
-    script = write_script(Wanted(wav, say, listen, wake, interrupt))
+    script = write_script(Wanted(wav, say, listen, wake, interrupt, loud))
+    scenery = Scenery(room, loud, music)
     folder = out or Path("runs") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +123,7 @@ def demo(
             f"the folder {printable(str(folder))} cannot be made: {error.strerror}",
             hint="give another one with --out",
         ) from error
-    result = asyncio.run(run(script, folder, Live(console), settings))
+    result = asyncio.run(run(script, folder, Live(console), settings, scenery))
     if as_json:
         click.echo(json.dumps(result.as_json()))
     else:

@@ -65,6 +65,8 @@ def _in_words(mark: Mark) -> str:
         "stt": f"was told: “{value}”" if mark.value else "was told that nothing was understood",
         "sentence": f"says: “{value}”",
         "heard": "begins to be heard",
+        "barge_in": "hears somebody over its own answer",
+        "stop": f"hears the stop word ({value})",
         "abort": f"falls silent ({value})",
         "volume": f"has volume {value}",
         "link": f"link {value}",

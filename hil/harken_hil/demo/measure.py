@@ -29,6 +29,8 @@ __all__ = ["Recorded", "TurnOutcome", "Wake", "measure_turn"]
 
 # Stages that the gateway stamps by its own clock.
 _GATEWAYS = frozenset({"endpoint", "stt_final", "llm_first", "tts_first", "downlink_first"})
+# How the device is called -> its mark when it has noticed.
+_NOTICED_BY = {"wake": "wake", "button": "button", "voice": "barge_in"}
 # The device stamps a press with the last block it has heard, a little behind the room.
 _BEHIND = RATE // 25
 
@@ -38,9 +40,10 @@ class Wake:
     """How the device noticed that it was called.
 
     Attributes:
-        word: of the wake model; empty for the button.
+        word: of the wake model; empty for the button and for a voice over the answer.
         sample: when it noticed, by its own mark.
-        latency_ms: from the end of the spoken word, or from the press, to that.
+        latency_ms: from the end of the spoken word, from the press, or from the onset of the
+            voice, to that.
     """
 
     word: str
@@ -139,7 +142,7 @@ def _loud(speaker: NDArray[np.int16], start: int, end: int) -> NDArray[np.int64]
 
 
 def _wake(asked: Asked, marks: Sequence[Mark]) -> Wake | None:
-    name = "wake" if asked.word is not None else "button"
+    name = _NOTICED_BY[asked.how]
     called = asked.word.end if asked.word is not None else asked.called
     for mark in marks:
         if mark.name == name and asked.called - _BEHIND <= mark.sample < asked.question.end:

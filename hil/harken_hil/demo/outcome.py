@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from harken_hil.board.sim_board import RATE
 from harken_hil.demo.clock import RoomClock
 from harken_hil.demo.measure import TurnOutcome, measure_turn
-from harken_hil.demo.script import VOLUME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +27,8 @@ __all__ = [
 _UNDERSTOOD = 0.2
 # An answer that goes on for so long after the device has heard its name was not interrupted.
 _SILENT_WITHIN_MS = 500
+# Marks of a device that takes something for a reason to stop its answer.
+_STOPPING = ("barge_in", "wake", "stop", "abort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class BargeIn:
     """How the second turn interrupted the first answer.
 
     Attributes:
-        stop_ms: from the onset of the user's wake word (or the press) to the last sample of the
-            answer that is not silence. The word itself has to be spoken first.
+        stop_ms: from the onset of the user's wake word or voice (or the press) to the last sample
+            of the answer that is not silence. A wake word has to be spoken first.
         after_wake_ms: from the moment the device noticed to that sample.
     """
 
@@ -112,6 +113,8 @@ def _checks(
 ) -> tuple[Check, ...]:
     checks = [_heard(turns[0]), _answered(turns[0], scene.script.expected)] if turns else []
     if scene.script.command is not None:
+        if scene.script.interrupt == "voice":
+            checks.append(_undisturbed(scene, turns))
         checks.append(_interrupted(turns, barge_in))
         checks.append(_obeyed(scene, turns))
     if scene.failure is not None or not turns:
@@ -176,7 +179,7 @@ def _answered(turn: TurnOutcome, expected: str) -> Check:
 
 def _interrupted(turns: tuple[TurnOutcome, ...], barge_in: BargeIn | None) -> Check:
     if len(turns) < 2 or turns[1].wake is None:
-        return Check("Interrupted", False, "the device did not notice that it was called again")
+        return Check("Interrupted", False, "the device did not notice")
     if barge_in is None or not turns[0].interrupted:
         return Check("Interrupted", False, "the answer was over before")
     after = barge_in.after_wake_ms
@@ -185,13 +188,29 @@ def _interrupted(turns: tuple[TurnOutcome, ...], barge_in: BargeIn | None) -> Ch
     return Check("Interrupted", True, f"silent {after:.0f} ms after the device noticed")
 
 
+def _undisturbed(scene: Scene, turns: tuple[TurnOutcome, ...]) -> Check:
+    """Whether the device let its own answer alone until somebody spoke over it."""
+    begun = turns[0].heard_first if turns else None
+    if begun is None or len(turns) < 2:
+        return Check("Undisturbed", False, "nobody came to speak over an answer")
+    spoken = scene.asked[1].called
+    for mark in scene.board.marks:
+        if mark.name in _STOPPING and begun <= mark.sample < spoken:
+            at = RoomClock().ms(begun, mark.sample)
+            return Check("Undisturbed", False, f"{mark.name} {at:.0f} ms into its own answer")
+    quiet = (spoken - begun) / RATE
+    return Check("Undisturbed", True, f"by {quiet:.1f} s of its own answer")
+
+
 def _obeyed(scene: Scene, turns: tuple[TurnOutcome, ...]) -> Check:
-    """Whether the command had its effect on the device: it is louder than before."""
+    """Whether the command had its effect on the device: it is louder, or quieter, than before."""
     called = scene.asked[1].called if len(turns) > 1 else 0
     volumes = [m.value for m in scene.board.marks if m.name == "volume" and m.sample > called]
     if len(turns) < 2 or not volumes:
         return Check("Obeyed", False, "the volume did not change")
-    return Check("Obeyed", volumes[-1] > VOLUME, f"volume {VOLUME} → {volumes[-1]}")
+    before, now = scene.script.volume, volumes[-1]
+    ok = now > before if scene.script.louder else now < before
+    return Check("Obeyed", ok, f"volume {before} → {now}")
 
 
 def _device(scene: Scene) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from harken_hil.board.sim_board import SimBoard
 from harken_hil.demo.gateway import GatewayProcess
 from harken_hil.demo.outcome import judge
 from harken_hil.demo.scene import Scene
-from harken_hil.demo.script import VOLUME, wake_model
+from harken_hil.demo.scenery import Scenery
+from harken_hil.demo.script import wake_model
 from harken_hil.demo.story import tell
 from harken_hil.report import render
-from harken_hil.world import World, quiet_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -35,6 +35,7 @@ __all__ = ["Run", "device_and_gateway", "run"]
 _IDENTITY = "02:00:00:00:00:01"
 # The whole demo takes half a minute; this is for a machine that is very busy.
 _DEADLINE_S = 300.0
+_QUIET = Scenery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,13 @@ class Run:
 
 @contextlib.asynccontextmanager
 async def device_and_gateway(
-    script: Script, folder: Path, live: Live, settings: RigSettings
+    script: Script,
+    folder: Path,
+    live: Live,
+    settings: RigSettings,
+    scenery: Scenery = _QUIET,
 ) -> AsyncGenerator[Scene]:
-    """A gateway whose agent is ready, and a board in a quiet room that knows where it is.
+    """A gateway whose agent is ready, and a board in a room that knows where it is.
 
     Raises:
         StartError: the gateway does not start.
@@ -71,13 +76,13 @@ async def device_and_gateway(
         gateway = GatewayProcess(
             folder, registry=model.with_name("devices.sqlite"), settings=settings
         )
-        async with gateway, _board(script, gateway, model, live) as scene:
+        async with gateway, _board(script, gateway, model, live, scenery) as scene:
             yield scene
 
 
 @contextlib.asynccontextmanager
 async def _board(
-    script: Script, gateway: GatewayProcess, model: Path, live: Live
+    script: Script, gateway: GatewayProcess, model: Path, live: Live, scenery: Scenery
 ) -> AsyncGenerator[Scene]:
     await gateway.agent_ready()
     live.tell("gateway", f"listens at {gateway.addresses.http}, its agent is ready")
@@ -86,18 +91,25 @@ async def _board(
         {
             "ota_url": gateway.addresses.bootstrap,
             "listen": script.listen,
-            "wake_model": script.wake,
-            "volume": VOLUME,
+            "wake_models": [script.wake],
+            "volume": script.volume,
+            "barge_in": "voice" if script.interrupt == "voice" else "wake",
         },
         [model],
     )
-    world = World(quiet_room())
+    world = await asyncio.to_thread(scenery.world)
     async with SimBoard(flash, world, mac=_IDENTITY) as board:
-        live.tell("device", "boots the real firmware in a simulated quiet room")
+        live.tell("device", f"boots the real firmware in {scenery.title}")
         yield Scene(script, world, board, gateway, _IDENTITY)
 
 
-async def run(script: Script, folder: Path, live: Live, settings: RigSettings) -> Run:
+async def run(
+    script: Script,
+    folder: Path,
+    live: Live,
+    settings: RigSettings,
+    scenery: Scenery = _QUIET,
+) -> Run:
     """Play the demo.
 
     Args:
@@ -105,6 +117,7 @@ async def run(script: Script, folder: Path, live: Live, settings: RigSettings) -
         folder: is there; gets `report.html`, `result.json` and the logs.
         live: told of what happens.
         settings: of the gateway.
+        scenery: where it plays.
 
     Raises:
         HarkenError: it could not even begin, or did not end.
@@ -113,7 +126,7 @@ async def run(script: Script, folder: Path, live: Live, settings: RigSettings) -
     try:
         async with (
             asyncio.timeout(_DEADLINE_S),
-            device_and_gateway(script, folder, live, settings) as scene,
+            device_and_gateway(script, folder, live, settings, scenery) as scene,
             asyncio.TaskGroup() as group,
         ):
             following = group.create_task(live.follow(scene))
@@ -125,7 +138,7 @@ async def run(script: Script, folder: Path, live: Live, settings: RigSettings) -
         ) from None
     outcome = judge(scene)
     report = folder / "report.html"
-    report.write_text(render(tell(scene, outcome, when)), "utf-8")
+    report.write_text(render(tell(scene, scenery, outcome, when)), "utf-8")
     (folder / "device.log").write_text("\n".join(scene.board.logs) + "\n", "utf-8")
     result = Run(outcome, report)
     (folder / "result.json").write_text(json.dumps(result.as_json(), indent=2) + "\n", "utf-8")

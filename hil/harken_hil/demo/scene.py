@@ -1,10 +1,10 @@
-"""The demo's scene: one device in a quiet room, one person, and the clock of what happens."""
+"""The demo's scene: one device in a room, one person, and the clock of what happens."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
 
 from harken.errors import HarkenError, RigError, printable
 from harken_hil.board.sim_board import RATE
@@ -32,6 +32,8 @@ _BREATH = RATE // 2
 _PAUSE = RATE * 3 // 10
 # Into the answer, so that one of a single sentence is still being heard when the word is over.
 _INTERRUPT_AFTER = RATE * 2 // 5
+# People let somebody begin before they break in; so long the device must not interrupt itself.
+_SPEAK_OVER_AFTER = RATE * 2
 
 _Found = TypeVar("_Found")
 
@@ -41,14 +43,17 @@ class Asked:
     """One turn as it was put to the device.
 
     Attributes:
-        word: the wake word at the microphone; None where the button was pressed.
-        called: device sample at which the user began to call: onset of the word, or the press.
+        word: the wake word at the microphone; None where none was said.
+        called: device sample at which the user began to call: onset of the word, the press, or
+            onset of the question where it was spoken over an answer.
         question: the words after it, at the microphone.
+        how: the device was called; `voice`: not at all, somebody just spoke.
     """
 
     word: Utterance | None
     called: int
     question: Utterance
+    how: Literal["wake", "button", "voice"] = "wake"
 
 
 @dataclass(slots=True)
@@ -86,8 +91,10 @@ class Scene:
         first = await self.ask(self.script.question)
         answer = await self.watched(self.world.heard(first.question.end, within_s=_ANSWER_S))
         if self.script.command is not None:
-            await self.world.reached(answer + _INTERRUPT_AFTER, within_s=10)
-            await self.ask(self.script.command)
+            by_voice = self.script.interrupt == "voice"
+            after = _SPEAK_OVER_AFTER if by_voice else _INTERRUPT_AFTER
+            await self.world.reached(answer + after, within_s=10)
+            await self.ask(self.script.command, call=not by_voice)
             self.records.append(await self._turn())
         await self.rest()
         self.records.append(await self._turn())
@@ -126,8 +133,12 @@ class Scene:
         mark = await self.board.wait_mark("error", timeout=_WATCH_S, after=after)
         raise RigError(f"the device: {printable(str(mark.value))}", hint="the logs say more")
 
-    async def ask(self, clip: Clip) -> Asked:
+    async def ask(self, clip: Clip, *, call: bool = True) -> Asked:
         """Call the device and say `clip`; returns when it has been said.
+
+        Args:
+            clip: what is said.
+            call: by wake word or button, as the script has it; else it is just said.
 
         Raises:
             RigError: the device does not listen, or the room's clock stands still.
@@ -135,24 +146,30 @@ class Scene:
         """
         self._marks_from = len(self.board.marks)
         now = self.world.position + 160
-        word: Utterance | None = None
-        if self.script.word is not None:
-            word = self.world.speak(self.script.word, now)
-            called, ready = word.onset, word.end + _PAUSE
-        else:
-            self.board.press(True)
-            called, ready = self.world.position, now + _PAUSE
-        # Padding before the first word is no part of the pause.
-        question = self.world.speak(clip, max(now, ready - clip.onset))
-        asked = Asked(word, called, question)
+        asked = self._say(clip, now) if call else self._say_over(clip, now)
         self.asked.append(asked)
-        if self.script.word is None:
+        if asked.how == "button":
             await self.world.reached(now + RATE // 10, within_s=5)
             self.board.press(False)
+        question = asked.question
         await self.world.reached(question.end, within_s=clip.seconds + 10)
         listens = self.board.wait_mark("listen", "start", timeout=_NOTICE_S, after=self._marks_from)
         await self.watched(listens)
         return asked
+
+    def _say(self, clip: Clip, now: int) -> Asked:
+        if self.script.word is not None:
+            word = self.world.speak(self.script.word, now)
+            # Padding before the first word is no part of the pause.
+            question = self.world.speak(clip, max(now, word.end + _PAUSE - clip.onset))
+            return Asked(word, word.onset, question, "wake")
+        self.board.press(True)
+        question = self.world.speak(clip, max(now, now + _PAUSE - clip.onset))
+        return Asked(None, self.world.position, question, "button")
+
+    def _say_over(self, clip: Clip, now: int) -> Asked:
+        question = self.world.speak(clip, now)
+        return Asked(None, question.onset, question, "voice")
 
     async def rest(self) -> None:
         """Wait until the last answer is over and the device idle again.

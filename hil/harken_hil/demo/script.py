@@ -14,7 +14,20 @@ if TYPE_CHECKING:
 
     from harken_hil.speech import Clip
 
-__all__ = ["QUESTION", "VOLUME", "WAKE_WORDS", "Script", "Wanted", "wake_model", "write_script"]
+__all__ = [
+    "LOUD_VOLUME",
+    "QUESTION",
+    "VOLUME",
+    "WAKE_WORDS",
+    "Interrupt",
+    "Script",
+    "Wanted",
+    "wake_model",
+    "write_script",
+]
+
+Interrupt = Literal["call", "voice", "none"]
+"""How the answer is interrupted: as the device was called, by speaking over it, or not at all."""
 
 WAKE_WORDS = {
     "okay_nabu": "Okay Nabu.",
@@ -24,14 +37,19 @@ WAKE_WORDS = {
 }
 """Wake model -> how its word is said."""
 
-# Chosen by trying: the small model of the embedded agent knows this one, and talks long enough
-# about it to be interrupted.
+# Chosen by trying: the small model of the embedded agent knows these, and talks long enough about
+# them to be interrupted; about the second for many sentences.
 QUESTION = "Tell me about the capital of France."
 _EXPECTED = "Paris"
+_LONG_QUESTION = "Why is the sky blue?"
+_LONG_EXPECTED = "light"
 VOLUME = 70
 """At which the device begins, before it is told to be louder."""
+LOUD_VOLUME = 90
+"""At which a loud one begins, before it is told to be quieter."""
 
-_COMMAND = "Turn the volume up."
+_LOUDER = "Turn the volume up."
+_QUIETER = "Turn the volume down."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +61,16 @@ class Wanted:
         say: the question in words; the demo's own where both are None.
         listen: how the device is called: by its wake word or by its button.
         wake: the wake model.
-        interrupt: whether a second turn interrupts the answer.
+        interrupt: how a second turn interrupts the answer.
+        loud: whether the device is loud from the beginning.
     """
 
     wav: Path | None = None
     say: str | None = None
     listen: Literal["wake", "button"] = "wake"
     wake: str = "okay_nabu"
-    interrupt: bool = True
+    interrupt: Interrupt = "call"
+    loud: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +84,8 @@ class Script:
         question: the first turn.
         expected: a word that the answer must have; empty where anything is an answer.
         command: the second turn, which interrupts the first; None where there is none.
+        interrupt: how it does.
+        volume: of the device at the beginning, 0..100.
     """
 
     listen: Literal["wake", "button"]
@@ -72,6 +94,13 @@ class Script:
     question: Clip
     expected: str
     command: Clip | None
+    interrupt: Interrupt = "call"
+    volume: int = VOLUME
+
+    @property
+    def louder(self) -> bool:
+        """Whether the command is to be louder; else it is to be quieter."""
+        return self.volume < LOUD_VOLUME
 
 
 def write_script(wanted: Wanted) -> Script:
@@ -83,11 +112,15 @@ def write_script(wanted: Wanted) -> Script:
     """
     # A wrong file is told before the voice is even looked for.
     recorded = load_wav(wanted.wav) if wanted.wav is not None else None
-    said = wanted.say if wanted.say is not None else QUESTION
+    own, expected = (
+        (_LONG_QUESTION, _LONG_EXPECTED) if wanted.interrupt == "voice" else (QUESTION, _EXPECTED)
+    )
+    said = wanted.say if wanted.say is not None else own
+    command = _QUIETER if wanted.loud else _LOUDER
     texts = {
         "word": WAKE_WORDS[wanted.wake] if wanted.listen == "wake" else "",
         "question": "" if recorded is not None else said,
-        "command": _COMMAND if wanted.interrupt else "",
+        "command": command if wanted.interrupt != "none" else "",
     }
     wishes = {part: text for part, text in texts.items() if text or part == "question"}
     if recorded is not None:
@@ -102,8 +135,10 @@ def write_script(wanted: Wanted) -> Script:
         wake=wanted.wake,
         word=clips.get("word"),
         question=recorded if recorded is not None else clips["question"],
-        expected=_EXPECTED if default else "",
+        expected=expected if default else "",
         command=clips.get("command"),
+        interrupt=wanted.interrupt,
+        volume=LOUD_VOLUME if wanted.loud else VOLUME,
     )
 
 

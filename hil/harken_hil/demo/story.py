@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from harken import __version__
 from harken.errors import printable
 from harken_hil.demo.clock import RoomClock
+from harken_hil.demo.hearing import hear_again
 from harken_hil.demo.outcome import words
-from harken_hil.report import Figure, Line, Mark, Report, Span, Stage, Turn, Verdict
+from harken_hil.report import Curve, Figure, Line, Mark, Report, Span, Stage, Turn, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from harken_hil.demo.hearing import Heard
     from harken_hil.demo.measure import TurnOutcome
     from harken_hil.demo.outcome import Outcome
     from harken_hil.demo.scene import Scene
+    from harken_hil.demo.scenery import Scenery
     from harken_hil.report.content import Kind
 
 __all__ = ["GOAL_MS", "STEPS", "stages", "tell"]
 
 GOAL_MS = 800.0
+_FIRST_SAID = {
+    "wake": "the wake word has to be said first",
+    "button": "the button was pressed",
+    "voice": "somebody just spoke, goal 120 ms",
+}
 _LOG_LINES = 400
 
 # Stage that is reached -> what was done until then, by whom, and the name of the mark.
@@ -43,14 +53,17 @@ _OWN: dict[str, tuple[str, Kind]] = {
     "wake": ("wake", "wake"),
     "button": ("button", "wake"),
     "abort": ("abort", "abort"),
+    "barge_in": ("voice over the answer", "abort"),
+    "stop": ("stop word", "abort"),
     "volume": ("volume", "device"),
     "sentence": ("sentence", "tts"),
     "error": ("error", "abort"),
 }
 
 
-def tell(scene: Scene, outcome: Outcome, when: datetime) -> Report:
+def tell(scene: Scene, scenery: Scenery, outcome: Outcome, when: datetime) -> Report:
     """Everything of a scene that belongs on the page."""
+    heard = hear_again(scene.board)
     turns = tuple(
         _turn(scene, outcome, number) for number, _ in enumerate(outcome.turns) if scene.asked
     )
@@ -64,11 +77,13 @@ def tell(scene: Scene, outcome: Outcome, when: datetime) -> Report:
     board = scene.board
     return Report(
         title=f"“{outcome.turns[0].heard or outcome.turns[0].said}”" if turns else "Nothing asked",
-        subtitle=f"A simulated device in a simulated quiet room, {when:%-d %B %Y, %H:%M}",
+        subtitle=f"{scenery.device} in {scenery.title}, {when:%-d %B %Y, %H:%M}",
         microphone=board.mic,
         loudspeaker=board.speaker,
+        cleaned=heard.cleaned,
+        curves=_curves(heard),
         verdicts=tuple(Verdict(c.name, c.ok, c.detail) for c in outcome.checks),
-        figures=tuple(_figures(outcome)),
+        figures=tuple(_figures(scene, outcome)),
         states=tuple(_states(scene)),
         talking=tuple(
             Span(u.onset, u.end, u.text or "a recording") for u in scene.world.utterances
@@ -78,6 +93,21 @@ def tell(scene: Scene, outcome: Outcome, when: datetime) -> Report:
         facts=tuple(_facts(scene, outcome)),
         log=tuple(_log(scene)),
         goal_ms=GOAL_MS,
+    )
+
+
+def _curves(heard: Heard) -> tuple[Curve, ...]:
+    """What the cleaner said of itself."""
+    samples = np.array([reading.sample for reading in heard.readings], np.int64)
+
+    def curve(name: str, unit: str, key: str, low: float, high: float) -> Curve:
+        values = np.array([getattr(reading, key) for reading in heard.readings], np.float64)
+        return Curve(name, unit, samples, values, (low, high))
+
+    return (
+        curve("echo removed", "dB", "erle_db", 0, 40),
+        curve("noise floor", "dBFS", "noise_db", -96, -20),
+        curve("gain", "dB", "gain_db", -20, 30),
     )
 
 
@@ -131,7 +161,7 @@ def _turn(scene: Scene, outcome: Outcome, number: int) -> Turn:
     )
 
 
-def _figures(outcome: Outcome) -> Iterator[Figure]:
+def _figures(scene: Scene, outcome: Outcome) -> Iterator[Figure]:
     if not outcome.turns:
         return
     first = outcome.turns[0]
@@ -147,7 +177,7 @@ def _figures(outcome: Outcome) -> Iterator[Figure]:
             "Barge-in, from onset",
             f"{outcome.barge_in.stop_ms:.0f}",
             "ms",
-            "until silence; the wake word has to be said first",
+            f"until silence; {_FIRST_SAID[scene.asked[1].how]}",
         )
         yield Figure(
             "Barge-in, once noticed", f"{outcome.barge_in.after_wake_ms:.0f}", "ms", "until silence"
@@ -173,7 +203,9 @@ def _facts(scene: Scene, outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "Room", f"{room.size.x} x {room.size.y} x {room.size.z} m, RT60 {room.rt60_s} s"
     yield "Talker", f"{room.talker.distance_m(room.device):.1f} m from the microphone"
     yield "Noise floor", f"{scene.world.noise_dbfs:.0f} dBFS"
-    yield "Loudspeaker into microphone", f"{scene.world.coupling_db:.0f} dB, no echo cancellation"
+    yield "Talker's level", f"{scene.world.talker_dbfs:.0f} dBFS at the microphone"
+    yield "Loudspeaker into microphone", f"{scene.world.coupling_db:.0f} dB"
+    yield "Loudspeaker's distortion", f"{scene.world.distortion or 0:.1f} of 1"
     slipped = device["clock_slipped_ms"]
     yield "Room's clock stopped for", f"{slipped:.0f} ms, because this machine was busy"
 

@@ -94,6 +94,25 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """A figure over time.
+
+    Attributes:
+        name: of the figure, in a few letters.
+        unit: of its values.
+        samples: int64 [n], ascending.
+        values: float64 [n], one for each.
+        range: what the picture's lower and upper edge are.
+    """
+
+    name: str
+    unit: str
+    samples: NDArray[np.int64]
+    values: NDArray[np.float64]
+    range: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line of a log."""
 
@@ -108,6 +127,8 @@ class Report:
     Attributes:
         title, subtitle: plain text.
         microphone, loudspeaker: int16 [n], 16 kHz, from device sample 0.
+        cleaned: int16 [n], the microphone after the device's cleaner; None where it has none.
+        curves: what the cleaner said of itself.
         states: of the device, without gaps.
         talking: what the world's people said, when.
         facts: name and value of what else should be known of the run.
@@ -118,6 +139,8 @@ class Report:
     subtitle: str
     microphone: NDArray[np.int16]
     loudspeaker: NDArray[np.int16]
+    cleaned: NDArray[np.int16] | None = None
+    curves: tuple[Curve, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     figures: tuple[Figure, ...] = ()
     states: tuple[Span, ...] = ()

@@ -191,12 +191,19 @@ def _signals(report: Report) -> Markup:
             "div",
             _player("Both, as somebody in the room hears it", both),
             _player("What the microphone heard", report.microphone),
+            *_cleaned(report),
             _player("What the loudspeaker played", report.loudspeaker),
             class_="players",
         ),
         _marks_table(report),
         aria_labelledby="signals",
     )  # fmt: skip
+
+
+def _cleaned(report: Report) -> list[Markup]:
+    if report.cleaned is None:
+        return []
+    return [_player("The same after the device's cleaner", report.cleaned)]
 
 
 def _player(caption: str, samples: NDArray[np.int16]) -> Markup:

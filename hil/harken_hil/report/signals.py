@@ -1,8 +1,10 @@
-"""The picture of the whole run: states, people, microphone, loudspeaker and marks on one axis."""
+"""The picture of the whole run: states, people, sounds, what the cleaner says, marks: one axis."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from harken_hil.report.markup import Markup, join, tag
 from harken_hil.report.scale import LEFT, RIGHT, WIDTH, TimeScale, outline, peak_dbfs
@@ -10,13 +12,13 @@ from harken_hil.report.scale import LEFT, RIGHT, WIDTH, TimeScale, outline, peak
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from harken_hil.report.content import Mark, Report, Span
+    from harken_hil.report.content import Curve, Mark, Report, Span
 
 _AXIS, _STATES, _PEOPLE = 18.0, 22.0, 22.0
 _WAVE, _GAP = 104.0, 12.0
+_CURVE = 44.0
 _GLYPHS = {"wake": "▼", "abort": "✕", "speech": "●"}
 # What fits in a band: pixels a character of the labels takes.
 _CHARACTER = 6.4
@@ -25,25 +27,36 @@ _CHARACTER = 6.4
 def overview(report: Report) -> Markup:
     """The run from the first sample to the last."""
     scale = TimeScale(0, len(report.microphone))
-    bottom = _AXIS + _STATES + _PEOPLE + 2 * _WAVE + 2.5 * _GAP + 6
+    sounds = _sounds(report)
+    waves = len(sounds) * (_WAVE + _GAP) - _GAP
+    curves = len(report.curves) * (_CURVE + _GAP)
+    bottom = _AXIS + _STATES + _PEOPLE + waves + 2.5 * _GAP + 6 + curves
     parts = [axis(scale, bottom)]
     top = _AXIS + 6
     parts += [lane_label("device", top + 15), bands(report.states, scale, top, _STATES, "state")]
     top += _STATES + _GAP / 2
     parts += [lane_label("talker", top + 15), bands(report.talking, scale, top, _PEOPLE, "talk")]
     top += _PEOPLE + _GAP / 2
-    parts.append(wave("microphone", report.microphone, scale, top, _WAVE))
-    parts.append(wave("loudspeaker", report.loudspeaker, scale, top + _WAVE + _GAP, _WAVE))
-    parts.append(_marks(report.marks, scale, top, top + 2 * _WAVE + _GAP))
+    for number, (name, samples) in enumerate(sounds):
+        parts.append(wave(name, samples, scale, top + number * (_WAVE + _GAP), _WAVE))
+    for number, shown in enumerate(report.curves):
+        parts.append(curve(shown, scale, top + waves + _GAP + number * (_CURVE + _GAP), _CURVE))
+    parts.append(_marks(report.marks, scale, top, top + waves + curves))
     parts.append(playhead(bottom))
     return picture(
         scale,
         bottom + 4,
         "The whole run",
-        "States of the device, who talked when, the waveforms of microphone and loudspeaker, and "
-        "marks; the table of marks below says the same in words.",
+        "States of the device, who talked when, the waveforms of microphone and loudspeaker, what "
+        "the device's cleaner made of the first and said of itself, and marks; the table of marks "
+        "below says the same in words.",
         *parts,
     )
+
+
+def _sounds(report: Report) -> list[tuple[str, NDArray[np.int16]]]:
+    cleaned = [("cleaned", report.cleaned)] if report.cleaned is not None else []
+    return [("microphone", report.microphone), *cleaned, ("loudspeaker", report.loudspeaker)]
 
 
 def picture(
@@ -119,6 +132,22 @@ def wave(
         lane_label(name, top + height / 2, f"peak {peak_dbfs(shown):.0f} dBFS"),
         tag("rect", class_="bed", x=LEFT, y=top, width=RIGHT - LEFT, height=height, rx=6),
         tag("path", class_=f"wave {name}", d=outline(samples, scale, top, height)),
+    )
+
+
+def curve(shown: Curve, scale: TimeScale, top: float, height: float) -> Markup:
+    """A figure over time, as a line that keeps a value until the next."""
+    low, high = shown.range
+    inside = np.clip((shown.values - low) / (high - low), 0, 1)
+    points: list[str] = []
+    for sample, share in zip(shown.samples, inside, strict=True):
+        y = top + height - 3 - share * (height - 6)
+        points.append(f"{scale.x(float(sample)):.1f},{y:.1f}")
+    return tag(
+        "g",
+        lane_label(shown.name, top + height / 2, f"{low:g} to {high:g} {shown.unit}"),
+        tag("rect", class_="bed", x=LEFT, y=top, width=RIGHT - LEFT, height=height, rx=6),
+        tag("path", class_="curve", d="M" + "L".join(points)) if points else Markup(),
     )
 
 

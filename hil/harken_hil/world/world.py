@@ -75,6 +75,7 @@ class World:
         noise: the kind of noise.
         distortion: of the loudspeaker, 0..1; None: a perfect one, without a band even.
         skew_ppm: by how much the loudspeaker's clock is faster than the microphone's.
+        talker_dbfs: RMS level of speech at the microphone, reverberation included.
     """
 
     room: Room
@@ -84,6 +85,7 @@ class World:
     noise: Colour = "white"
     distortion: float | None = None
     skew_ppm: float = 0.0
+    talker_dbfs: float = -26.0
     position: int = field(default=0, init=False)
     utterances: list[Utterance] = field(default_factory=list[Utterance], init=False)
     _sounds: list[_Sound] = field(default_factory=list[_Sound], init=False)
@@ -100,7 +102,7 @@ class World:
         self._coupling = Coupling(self.room, loudspeaker, self.coupling_db, self.skew_ppm)
 
     def speak(
-        self, clip: Clip, at: int, *, place: Place | None = None, level_dbfs: float = -26.0
+        self, clip: Clip, at: int, *, place: Place | None = None, level_dbfs: float | None = None
     ) -> Utterance:
         """Let somebody say `clip`.
 
@@ -108,14 +110,16 @@ class World:
             clip: what is said.
             at: device sample at which its first sample reaches the microphone.
             place: where the talker stands; the room's own talker unless given.
-            level_dbfs: RMS level of the direct speech at the microphone.
+            level_dbfs: RMS level of the speech at the microphone, reverberation included;
+                `talker_dbfs` unless given.
 
         Raises:
             RigError: `at` has already passed, or the talker would stand outside the room.
         """
-        speech = clip.samples[clip.onset : clip.end].astype(np.float64)
-        gain = 10 ** (level_dbfs / 20) * FULL_SCALE / max(1.0, float(np.sqrt(np.mean(speech**2))))
-        self._begin(at, self._heard(clip.samples, place or self.room.talker) * gain)
+        heard = self._heard(clip.samples, place or self.room.talker)
+        rms = float(np.sqrt(np.mean(heard[clip.onset : clip.end] ** 2)))
+        wanted = self.talker_dbfs if level_dbfs is None else level_dbfs
+        self._begin(at, heard * (10 ** (wanted / 20) * FULL_SCALE / max(1.0, rms)))
         utterance = Utterance(clip.text, at, at + clip.onset, at + clip.end)
         self.utterances.append(utterance)
         return utterance
