@@ -31,6 +31,7 @@ BENCHES: Final[dict[str, tuple[str, str]]] = {
     "codec": ("harken_hil.bench.codec", "the session's codec bridge, per 20 ms"),
     "relay": ("harken_hil.bench.relay", "CPU per frame carried by the device WebSocket"),
     "echo": ("harken_hil.bench.echo", "echo left, harm done and CPU, over rooms and delays"),
+    "vad": ("harken_hil.bench.vad", "speech or not, in noise and music, and how late its end"),
     "turn": ("harken_hil.bench.turn", "voice to voice with the local agent"),
 }
 """Bench -> its module (see `Bench`), and what it measures."""

@@ -20,6 +20,7 @@ from harken_hil.bench.measure import (
     Figure,
     Goal,
     Setting,
+    counted,
     figure,
     interleave,
 )
@@ -148,19 +149,13 @@ def _line(
     goal: Goal,
     detail: Mapping[str, Any] | None = None,
 ) -> Figure:
-    ours, rival = by_canceller[_OURS], by_canceller[_AEC3]
-    ratio = ours / rival
-    return Figure(
-        name=name,
-        unit=unit,
-        figure=ours,
-        rival=rival,
-        floor=by_canceller[_FLOOR],
-        ratio=ratio,
-        goal=str(goal),
-        met=goal.met(ratio if goal.of == "ratio" else ours),
-        rival_name=_AEC3,
-        floor_name=_FLOOR,
+    return counted(
+        name,
+        unit,
+        goal,
+        by_canceller[_OURS],
+        rival=(_AEC3, by_canceller[_AEC3]),
+        floor=(_FLOOR, by_canceller[_FLOOR]),
         detail={"by": by_canceller} | dict(detail or {}),
     )
 

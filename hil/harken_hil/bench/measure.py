@@ -24,6 +24,7 @@ __all__ = [
     "Goal",
     "Samples",
     "Setting",
+    "counted",
     "figure",
     "interleave",
     "read_settings",
@@ -140,11 +141,12 @@ class Goal:
     """What must be reached, e.g. `Goal("ratio", "<=", 1.1)`.
 
     Attributes:
-        of: the figure itself, or its ratio to the rival (to the floor where there is no rival).
+        of: the figure itself, its ratio to the rival (to the floor where there is no rival), or
+            how much higher it is than the rival.
         sign, limit: how it is judged.
     """
 
-    of: Literal["ratio", "ratio to floor", "figure"]
+    of: Literal["ratio", "ratio to floor", "figure", "difference"]
     sign: Literal["<=", ">=", "=="]
     limit: float
 
@@ -222,6 +224,50 @@ class BenchResult:
             "figures": [asdict(f) for f in self.figures],
         }
         return plain | ({"data": self.data} if self.data else {})
+
+
+def counted(
+    name: str,
+    unit: str,
+    goal: Goal,
+    ours: float,
+    *,
+    rival: tuple[str, float] | None = None,
+    floor: tuple[str, float] | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> Figure:
+    """The line of a figure that has no rounds: it comes out the same every time.
+
+    Args:
+        name: what was measured.
+        unit: of all values.
+        goal: what was to be reached.
+        ours: the figure.
+        rival: what it is called, and its figure.
+        floor: the same of the least, or the most, that can be had.
+        detail: more that was counted.
+
+    Raises:
+        RigError: the goal compares with something that is not given.
+    """
+    other = rival or floor
+    ratio = ours / other[1] if other is not None and other[1] else None
+    judged = {"figure": ours, "difference": ours - (rival[1] if rival else 0.0)}.get(goal.of, ratio)
+    if judged is None or (goal.of == "difference" and rival is None):
+        raise RigError(f"{name}: its goal needs something to compare with")
+    return Figure(
+        name=name,
+        unit=unit,
+        figure=ours,
+        rival=rival[1] if rival else None,
+        floor=floor[1] if floor else None,
+        ratio=ratio,
+        goal=str(goal),
+        met=goal.met(judged),
+        rival_name=rival[0] if rival else "",
+        floor_name=floor[0] if floor else "",
+        detail=detail or {},
+    )
 
 
 def interleave(
