@@ -7,7 +7,7 @@
 // Of the bins of speech, as many must be over noise and echo (255: all) for the gain to take a hop as speech.
 #define SPEECH_SHARE 36
 // By how much the noise is lowered before it comes to the gain.
-#define LOWERED_DB 12
+#define LOWERED_DB 16
 
 uint32_t harken_cleaner_size(void) {
     return sizeof(harken_cleaner);
@@ -83,9 +83,9 @@ static void filter(harken_cleaner *state, const int16_t *hop, int echoing, int16
         .suppress_noise = (state->parts & CLEANER_NOISE) != 0,
         .suppress_echo = (state->parts & CLEANER_SUPPRESS) != 0,
     };
-    harken_noise_step(&state->noise, &frame, gains);
-    int passing = !frame.suppress_noise && !(frame.suppress_echo && echoing);
-    harken_spectrum_finish(spectrum, passing ? NULL : gains, hop, out);
+    int filtering = frame.suppress_noise || (frame.suppress_echo && echoing);
+    harken_noise_step(&state->noise, &frame, filtering ? gains : NULL);
+    harken_spectrum_finish(spectrum, filtering ? gains : NULL, hop, out);
 }
 
 // Whether somebody speaks, and not the loudspeaker alone.

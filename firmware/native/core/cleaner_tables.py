@@ -1,7 +1,7 @@
 """Writes `spectrum_tables.h` and `noise_tables.h`: the constants of the post-filter.
 
-Run as `python firmware/native/core/cleaner_tables.py`; a test compares the files with what it makes.
-Logarithms are to base 2 in Q10 throughout, as in `log2.h`.
+Run as `python firmware/native/core/cleaner_tables.py`; a test compares the files with what it
+makes. Logarithms are to base 2 in Q10 throughout, as in `log2.h`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ E1_FROM, E1_TO = -6, 4
 
 
 def window() -> list[int]:
-    """Root of a Hann window, the rising half, Q15, [160]; its squares and those of the falling half add to 1."""
+    """Root of a Hann window, the rising half, Q15, [160]."""
     return [round(32768 * math.sin(math.pi * (n + 0.5) / FRAME)) for n in range(FRAME // 2)]
 
 
@@ -49,7 +49,7 @@ def _step(ratio: float) -> float:
 
 
 def unbiased() -> float:
-    """What to multiply ratios with so that noise, whose power over its mean is exponential, moves nothing."""
+    """What to multiply ratios with so that noise (they are exponential then) moves nothing."""
 
     def drift(factor: float) -> float:
         width = 1 / 200

@@ -9,7 +9,8 @@
 #define AMPLITUDE_DB(value) (LOG2_AMPLITUDE_DB(value) * 64)
 
 #define FULL_SCALE (30 * 65536)
-#define TARGET (FULL_SCALE + POWER_DB(-20))
+// -20 dB of full scale; the level as it is followed here is 2.5 dB over the mean.
+#define TARGET (FULL_SCALE + POWER_DB(-17.5))
 #define MOST_GAIN AMPLITUDE_DB(24)
 // Noise is not lifted over this.
 #define NOISE_CEILING_DB (-46)

@@ -8,7 +8,7 @@
 #define BINS SPECTRUM_BINS
 
 // How far noise is lowered, and echo that is heard alone.
-#define NOISE_FLOOR LOG2_AMPLITUDE_DB(-15)
+#define NOISE_FLOOR LOG2_AMPLITUDE_DB(-20)
 #define ECHO_FLOOR LOG2_AMPLITUDE_DB(-40)
 
 // Weight of the last frame's answer in the a-priori ratio (Q10), and what the ratio stays between.
@@ -234,30 +234,27 @@ static inline int32_t band_gain(const int16_t *bands, unsigned k, unsigned *band
     return bands[*band - 1] + (bands[*band] - bands[*band - 1]) * (at - low) / (high - low);
 }
 
-// Gain of a bin, log2, by the ratio of speech to interference and the probability of speech expected there.
-static int32_t gain_of(
-    harken_noise *state, const noise_frame *frame, unsigned k, int32_t ratio, int32_t covered, uint32_t expected) {
-    if (covered == LOG2_ZERO) {
-        state->clean[k] = frame->level[k];
-        return 0;
-    }
+// Gain of a bin without interference.
+static int32_t untouched(harken_noise *state, const noise_frame *frame, unsigned k) {
+    state->clean[k] = frame->level[k];
+    return 0;
+}
+
+// Gain of a bin, log2, by the a-priori ratio and the probability of speech expected there.
+static int32_t gain_of(harken_noise *state, int32_t level, unsigned k, int32_t ratio, int32_t covered,
+                       uint32_t expected, int32_t least) {
     int32_t wiener = -soft_plus(-ratio);
-    int32_t v = frame->level[k] - covered + wiener;
+    int32_t v = level - covered + wiener;
     int32_t gain = clamped(wiener + half_e1(v), 2 * ECHO_FLOOR, 0);
-    state->clean[k] = (int16_t)clamped(frame->level[k] + 2 * gain, LOG2_ZERO, INT16_MAX);
+    state->clean[k] = (int16_t)clamped(level + 2 * gain, LOG2_ZERO, INT16_MAX);
     int32_t present = (int32_t)speech_in(expected, ratio, v);
-    int32_t least = floor_of(state, frame, k);
     return (gain * present + least * (LOG2_ONE - present)) >> 10;
 }
 
-void harken_noise_step(harken_noise *state, const noise_frame *frame, uint16_t *gains) {
+static void find_gains(harken_noise *state, const noise_frame *frame, uint16_t *gains) {
     int16_t covered[BINS];
     int16_t ratios[BINS];
     uint16_t expected[BINS];
-    if (!is_mute(frame->level)) {
-        track(state, frame);
-    }
-    survey(state, frame);
     for (unsigned k = 0; k < BINS; k++) {
         covered[k] = (int16_t)clamped(interference(state, frame, k), LOG2_ZERO, INT16_MAX);
         ratios[k] = (int16_t)ratio_of(state, k, frame->level[k] - covered[k], covered[k]);
@@ -265,11 +262,24 @@ void harken_noise_step(harken_noise *state, const noise_frame *frame, uint16_t *
     expect_speech(state, smooth_ratios(state, ratios), expected);
     unsigned band = 0;
     for (unsigned k = 0; k < BINS; k++) {
-        int32_t gain = gain_of(state, frame, k, ratios[k], covered[k], expected[k]);
+        int32_t least = floor_of(state, frame, k);
+        int32_t gain = covered[k] == LOG2_ZERO
+                           ? untouched(state, frame, k)
+                           : gain_of(state, frame->level[k], k, ratios[k], covered[k], expected[k], least);
         if (frame->bands && frame->suppress_noise) {
             gain += band_gain(frame->bands, k, &band);
         }
-        gains[k] = (uint16_t)exp2_q10(clamped(gain, floor_of(state, frame, k), 0), 15);
+        gains[k] = (uint16_t)exp2_q10(clamped(gain, least, 0), 15);
+    }
+}
+
+void harken_noise_step(harken_noise *state, const noise_frame *frame, uint16_t *gains) {
+    if (!is_mute(frame->level)) {
+        track(state, frame);
+    }
+    survey(state, frame);
+    if (gains) {
+        find_gains(state, frame, gains);
     }
 }
 

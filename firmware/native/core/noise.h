@@ -42,7 +42,7 @@ typedef struct {
 // As new.
 HARKEN_EXPORT void harken_noise_reset(harken_noise *state);
 
-// Learns from a frame and writes the gain of each bin, Q15, [161].
+// Learns from a frame and, unless `gains` is NULL, writes the gain of each bin, Q15, [161].
 void harken_noise_step(harken_noise *state, const noise_frame *frame, uint16_t *gains);
 
 // Share of the bins of speech that were over noise and echo in the last frame, 0 to 255.
