@@ -20,12 +20,14 @@
 // follows at 9 dB a second.
 #define STEADY_FRAMES 100
 #define STEADY_RISE 1966
-#define STARTING_FRAMES 10
+#define STARTING_FRAMES 20
 
 // Smoothed ratios between which speech turns from absent to present: -10 and -5 dB in Q10.
 #define ABSENT 102
 #define PRESENT 324
 #define AROUND 15
+// The least probability of speech that a bin is given, Q8.
+#define RARE 4
 
 // Bins of 200 Hz to 4 kHz, where speech is told from other sound, and how far it is over that.
 #define SPEECH_FIRST 4
@@ -132,7 +134,8 @@ static void survey(harken_noise *state, const noise_frame *frame) {
     }
     sum = (sum * UNIT_OF_POWER) >> 20;
     state->level = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
-    state->speech = (int32_t)(over * 255 / SPEECH_BINS);
+    // At first the noise is hardly known.
+    state->speech = state->heard < STARTING_FRAMES ? 0 : (int32_t)(over * 255 / SPEECH_BINS);
 }
 
 // What covers speech in a bin: noise and echo, as far as they are to be taken away.
@@ -201,7 +204,7 @@ static void expect_speech(const harken_noise *state, uint32_t frame_mean, uint16
 // Probability of speech, Q10, by what was expected (Q8), the a-priori ratio and v = ratio / (1 + ratio) x
 // power over interference, both log2.
 static inline uint32_t speech_in(uint32_t expected, int32_t ratio, int32_t v) {
-    uint32_t absent = 256 - (expected < 10 ? 10 : expected > 255 ? 255 : expected);
+    uint32_t absent = 256 - (expected < RARE ? RARE : expected > 255 ? 255 : expected);
     int32_t doubt = log2_q10(absent) - log2_q10(256 - absent) + soft_plus(ratio);
     // v log2(e)
     doubt -= (int32_t)((exp2_q10(clamped(v, LOG2_ZERO, 6 * LOG2_ONE), 10) * 1477u) >> 10);
