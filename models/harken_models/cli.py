@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from contextlib import contextmanager
@@ -30,9 +31,29 @@ _folder = click.argument(  # pyright: ignore[reportUnknownMemberType]
 )
 
 
-@click.group()
+_ELSEWHERE = {
+    "train-wake": "harken_models.train.commands:train_wake",
+}
+"""Commands in modules of their own, imported when they are called or listed."""
+
+
+class _Models(click.RichGroup):
+    """The commands of this file and those elsewhere."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *_ELSEWHERE]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = _ELSEWHERE[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=_Models)
 def models() -> None:
-    """Pull, list and verify the models that Harken runs."""
+    """Pull, list, verify, pack and train the models that Harken runs."""
 
 
 @models.command("list")

@@ -10,15 +10,17 @@ import numpy as np
 
 from harken.errors import ModelFormatError
 from harken_models.core import Model
+from harken_models.train.silenced import silenced
 
 if TYPE_CHECKING:
     from harken_models.train.streaming import Rows
 
     Answers = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 
-__all__ = ["check_same", "differing_steps", "reference_answers"]
+__all__ = ["arena_size", "check_same", "differing_steps", "reference_answers"]
 
-_ARENA = 400_000
+_ARENA = 1 << 19
+_ARENA_STEP = 1 << 10
 
 
 def reference_answers(model: bytes, rows: Rows) -> Answers:
@@ -28,9 +30,7 @@ def reference_answers(model: bytes, rows: Rows) -> Answers:
         model: a streaming `.tflite` with int8 input [1, stride, 40].
         rows: int8 [n, 40], from the stream's beginning.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        runtime: Any = importlib.import_module("tflite_micro.python.tflite_micro.runtime")
+    runtime = _runtime()
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=_ARENA)
     stride = int(interpreter.get_input_details(0)["shape"][1])
     answers: list[Any] = []
@@ -64,3 +64,27 @@ def check_same(model: bytes, packed: bytes, rows: Rows) -> int:
             hint="report it with the .tflite file: the engine or the packing is wrong",
         )
     return steps
+
+
+def arena_size(model: bytes) -> int:
+    """The arena that TensorFlow Lite Micro needs for a model, in bytes, as a manifest states it.
+
+    Found by trying, on this machine; pointers are half as long on a microcontroller, so there it is
+    less.
+    """
+    fits, short = _ARENA, 0
+    while fits - short > _ARENA_STEP:
+        middle = (fits + short) // 2 // _ARENA_STEP * _ARENA_STEP
+        try:
+            with silenced():
+                _runtime().Interpreter.from_bytes(model, arena_size=middle)
+            fits = middle
+        except RuntimeError:
+            short = middle
+    return fits
+
+
+def _runtime() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("tflite_micro.python.tflite_micro.runtime")

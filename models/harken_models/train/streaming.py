@@ -7,22 +7,22 @@ from running the float network, state and all, over a stream of real features.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harken_models.pack import FEATURE_SCALE, FEATURE_ZERO_POINT, FEATURES
+from harken_models.train.silenced import silenced
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from harken_models.train.mixednet import Floats, Layer, MixedNet, Shape
 
     Rows = np.ndarray[tuple[int, int], np.dtype[np.int8]]
+    AnyRows = np.ndarray[Any, np.dtype[np.int8]]
 
 __all__ = ["REPRESENTATIVE_ROWS", "features_as_floats", "streaming_model"]
 
@@ -31,7 +31,7 @@ REPRESENTATIVE_ROWS = 6000
 _LARGEST = FEATURE_SCALE * 255
 
 
-def features_as_floats(rows: Rows) -> Floats:
+def features_as_floats(rows: AnyRows) -> Floats:
     """What int8 features [..., 40] stand for, as the network is trained on them: 0 to 26."""
     return (rows.astype(np.float32) - FEATURE_ZERO_POINT) * np.float32(FEATURE_SCALE)
 
@@ -57,7 +57,7 @@ def streaming_model(network: MixedNet, rows: Rows) -> bytes:
     concrete = tf.function(
         step, input_signature=[tf.TensorSpec([1, shape.stride, FEATURES], tf.float32)]
     ).get_concrete_function()
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, silenced():
         tf.saved_model.save(module, folder, signatures=concrete)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -132,16 +132,3 @@ def _mixed(tf: Any, join: Any, layer: Layer) -> Any:
         kernel = weights[:, None, :, None]
         results.append(tf.nn.depthwise_conv2d(newest, kernel, [1, 1, 1, 1], "VALID"))
     return tf.concat(results, -1) if len(results) > 1 else results[0]
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Keep what the converter's C++ prints off the terminal."""
-    saved = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

@@ -1,0 +1,95 @@
+"""`harken models train-wake`: a wake word of one's own."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from harken.errors import StartError
+
+if TYPE_CHECKING:
+    from harken_models.train.wake_recipe import Recipe
+
+__all__ = ["train_wake"]
+
+_OPTION = click.option  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+@click.command("train-wake")
+@click.argument("phrase")  # pyright: ignore[reportUnknownMemberType]
+@_OPTION(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(),
+    show_default="here", help="Folder for model, manifest, card and picture.",
+)  # fmt: skip
+@_OPTION(
+    "--work", type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of finished stages; a run that was interrupted goes on from there. "
+    "[default: OUT/NAME.work]",
+)  # fmt: skip
+@_OPTION("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of all chance.")
+@_OPTION(
+    "--hours", type=click.FloatRange(0.1, 200), default=6.0, show_default=True,
+    help="Hours without the phrase to count false accepts in.",
+)  # fmt: skip
+@_OPTION("--miniature", is_flag=True, help="See in a minute that all works; the model is useless.")
+@_OPTION("--json", "as_json", is_flag=True, help="Print what was measured as JSON; no progress.")
+def train_wake(
+    *,
+    phrase: str,
+    out: Path,
+    work: Path | None,
+    seed: int,
+    hours: float,
+    miniature: bool,
+    as_json: bool,
+) -> None:
+    """Train a wake word for PHRASE, e.g. "hey robo", from synthetic voices.
+
+    Makes them say it and what sounds like it, in simulated rooms with noise, music and echo; trains
+    a streaming int8 network on that; holds it against TensorFlow Lite Micro; measures it on voices
+    and people it never heard. Writes NAME.tflite with its ESPHome manifest NAME.json, the packed
+    NAME.hkm, and the model card NAME.md.
+
+    Takes about a quarter of an hour on two cores. Needs the dependency group `train`.
+    """
+    from harken_models.train.phrase import checked_phrase, model_name
+    from harken_models.train.wake_recipe import Recipe
+
+    recipe = Recipe(checked_phrase(phrase), seed=seed, test_hours=hours)
+    if miniature:
+        recipe = recipe.miniature()
+    folder = work or out / f"{model_name(recipe.phrase)}.work"
+    began = time.monotonic()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        paths = _trained(recipe, out, folder, quiet=as_json)
+    except OSError as error:
+        raise StartError(
+            f"{out} cannot be written ({error})", hint="free some space or name another folder"
+        ) from error
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: the same command goes on from {folder}", err=True)
+        raise
+    if as_json:
+        results = json.loads((out / f"{model_name(recipe.phrase)}.results.json").read_bytes())
+        click.echo(json.dumps({"files": [str(path) for path in paths], "results": results}))
+        return
+    click.echo("\n".join(str(path) for path in paths))
+    click.echo(f"{time.monotonic() - began:.0f} s; {folder} may be removed", err=True)
+
+
+def _trained(recipe: Recipe, out: Path, folder: Path, *, quiet: bool) -> list[Path]:
+    from harken_models.train.progress import Progress
+    from harken_models.train.wake import train
+    from harken_models.train.wake_card import write_files
+    from harken_models.train.wake_results import measure
+
+    progress = Progress(quiet=quiet)
+    trained = train(recipe, folder, progress)
+    with progress.showing("measuring") as report:
+        results = measure(recipe, trained, report)
+    return write_files(out, recipe, trained, results)

@@ -1,0 +1,135 @@
+"""Voices of the text-to-speech engines that are installed, and which of them are held out.
+
+A voice belongs to a talker: whoever it was recorded from. Two engines may have the same talker's
+voice; talkers, not voices, are held out for tests. A formant synthesiser has no talker, so each of
+espeak-ng's variants counts as one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal
+
+from harken.errors import ModelError, StartError
+from harken_models.store import weights
+
+__all__ = ["NATURAL", "PACKAGES", "Part", "Voice", "installed_voices", "part_of"]
+
+Part = Literal["train", "validation", "test"]
+
+PACKAGES: Final = (
+    "apt-get install espeak-ng flite festival festvox-kallpc16k festvox-kdlpc16k "
+    "festvox-us-slt-hts; pip install --group voices; harken models pull piper-joe"
+)
+"""What brings every engine and voice."""
+_DEADLINE_S = 20.0
+# Whole talkers, never trained on: an American, a Scot and a Briton.
+_HELD_OUT: Final = frozenset({"kd", "awb", "pico-gb"})
+_FLITE: Final = {"kal16": "kal", "awb": "awb", "rms": "rms", "slt": "slt"}
+_FESTIVAL: Final = {
+    "english/kal_diphone": ("kal_diphone", "kal"),
+    "english/ked_diphone": ("ked_diphone", "kd"),
+    "us/cmu_us_slt_arctic_hts": ("cmu_us_slt_arctic_hts", "slt"),
+}
+_FESTIVAL_ROOT: Final = Path("/usr/share/festival/voices")
+_PICO: Final = {"en-US": "pico-us", "en-GB": "pico-gb"}
+_ACCENTS: Final = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-us")
+# Those of espeak-ng's variants that sound like people.
+_VARIANTS: Final = (
+    "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "adam",
+    "Alex", "Alicia", "Andrea", "Andy", "Annie", "antonio", "aunty", "belinda", "benjamin",
+    "boris", "caleb", "david", "Denis", "Diogo", "ed", "edward", "Gene", "grandma", "grandpa",
+    "Henrique", "Hugo", "iven2", "Jacky", "john", "Lee", "linda", "Marco", "Mario", "max",
+    "michael", "mike", "pablo", "paul", "pedro", "quincy", "rob", "robert", "sandro", "shelby",
+    "steph", "steph2", "steph3", "travis", "victor", "zac",
+)  # fmt: skip
+NATURAL: Final = ("piper", "flite", "festival", "pico")
+"""Engines made from recordings of a person."""
+
+
+@dataclass(frozen=True, order=True)
+class Voice:
+    """One voice of an engine.
+
+    Attributes:
+        engine: "piper", "flite", "festival", "pico" or "espeak-ng".
+        name: as the engine calls it.
+        talker: whoever it was made from.
+    """
+
+    engine: str
+    name: str
+    talker: str
+
+
+def installed_voices() -> list[Voice]:
+    """Every voice that can speak here, in a fixed order.
+
+    Raises:
+        StartError: there is none; the hint names packages.
+    """
+    voices = [*_piper(), *_flite(), *_festival(), *_pico(), *_espeak()]
+    if not voices:
+        raise StartError(
+            "no text-to-speech engine is installed: nobody can say the phrase", hint=PACKAGES
+        )
+    return voices
+
+
+def part_of(voice: Voice) -> Part:
+    """Where a voice belongs; all voices of a talker belong to one part."""
+    if voice.talker in _HELD_OUT:
+        return "test"
+    if voice.engine != "espeak-ng":
+        return "train"
+    # By a number that stays the same whatever else is installed.
+    chance = zlib.crc32(voice.talker.encode()) % 8
+    return "test" if chance < 2 else "validation" if chance == 2 else "train"
+
+
+def _piper() -> list[Voice]:
+    try:
+        weights("piper-joe")
+    except ModelError:
+        return []
+    return [Voice("piper", "piper-joe", "joe")] if find_spec("piper") else []
+
+
+def _flite() -> list[Voice]:
+    if shutil.which("flite") is None:
+        return []
+    listed = subprocess.run(
+        ["flite", "-lv"], capture_output=True, text=True, timeout=_DEADLINE_S, check=False
+    )
+    there = set(listed.stdout.split())
+    return [Voice("flite", name, talker) for name, talker in _FLITE.items() if name in there]
+
+
+def _festival() -> list[Voice]:
+    if shutil.which("festival") is None:
+        return []
+    return [
+        Voice("festival", name, talker)
+        for folder, (name, talker) in _FESTIVAL.items()
+        if (_FESTIVAL_ROOT / folder).is_dir()
+    ]
+
+
+def _pico() -> list[Voice]:
+    if find_spec("ttspico") is None:
+        return []
+    return [Voice("pico", name, talker) for name, talker in _PICO.items()]
+
+
+def _espeak() -> list[Voice]:
+    if shutil.which("espeak-ng") is None:
+        return []
+    return [
+        Voice("espeak-ng", f"{_ACCENTS[number % len(_ACCENTS)]}+{variant}", f"espeak-{variant}")
+        for number, variant in enumerate(_VARIANTS)
+    ]
