@@ -1,4 +1,10 @@
 // Residual echo: what the canceller leaves, estimated for the post-filter.
+//
+// Three parts: what leaks of the echo's estimate, band by band (leak.h); a floor under that for what no
+// linear filter takes away, the loudspeaker's distortion; and the reverberation that outlasts the filter,
+// an exponential tail of the estimate (E. A. P. Habets, S. Gannot, I. Cohen and P. C. W. Sommen, "Joint
+// dereverberation and residual echo suppression of speech signals in noisy environments", IEEE Trans.
+// Audio, Speech, and Language Processing 16(8), 2008).
 #ifndef HARKEN_RESIDUE_H
 #define HARKEN_RESIDUE_H
 
@@ -9,7 +15,7 @@
 #define RESIDUE_BINS 161
 
 typedef struct {
-    uint32_t late[RESIDUE_BINS];
+    uint32_t tail[RESIDUE_BINS];
 } harken_residue;
 
 // As new.

@@ -1,0 +1,277 @@
+#include "kalman.h"
+
+#include <string.h>
+
+#include "pseudo_float.h"
+
+#define P KALMAN_PARTITIONS
+#define PATH_POINT 24
+// 30 dB in one bin.
+#define PATH_MOST (1 << 29)
+// Bits of the reference's spectra.
+#define SOUND_BITS 14
+
+// At first a path of -10 dB is likely, 1.25 dB less with each partition.
+#define FIRST_DOUBT 3435973837u // 0.1 at FIRST_EXPONENT
+#define FIRST_EXPONENT (-3)
+#define LEAST_EXPONENT (-14)
+// Power of 1.4 samples' last bits in an error's bin, Q6.
+#define LEAST_NEAR (1000 << (2 * KALMAN_POINT))
+// Neighbouring bins differ little; at least this part of their mean power may be in a bin.
+#define SPREAD_SHIFT 3
+// Partitions near the direct sound are held to their length in time more often.
+#define EARLY 4
+
+static uint32_t decayed(uint32_t power, unsigned partitions) {
+    while (partitions--) {
+        power -= power >> 2;
+    }
+    return power;
+}
+
+void harken_kalman_reset(harken_kalman *state) {
+    memset(state, 0, sizeof(*state));
+    state->doubt_exponent = FIRST_EXPONENT;
+    for (unsigned p = 0; p < P; p++) {
+        uint32_t doubt = decayed(FIRST_DOUBT, p);
+        for (unsigned k = 0; k < KALMAN_BINS; k++) {
+            state->doubt[k][p] = doubt;
+        }
+    }
+}
+
+static inline uint32_t magnitude(int32_t value) {
+    return value < 0 ? 0u - (uint32_t)value : (uint32_t)value;
+}
+
+// Makes room for the loudest block in the ring, or gives back what a loud one no longer needs.
+static void scale_sound(harken_kalman *state) {
+    int32_t needed = 0;
+    for (unsigned p = 0; p < P; p++) {
+        int32_t bits = state->peak_bits[p] - SOUND_BITS;
+        needed = bits > needed ? bits : needed;
+    }
+    int32_t more = needed - state->sound_exponent;
+    if (more <= 0 && more > -3) {
+        return;
+    }
+    state->sound_exponent = needed;
+    kalman_sound *sound = state->sound[0];
+    for (kalman_sound *end = sound + KALMAN_BINS * P; sound < end; sound++) {
+        if (more > 0) {
+            sound->r = (int16_t)(sound->r >> more);
+            sound->i = (int16_t)(sound->i >> more);
+        } else {
+            sound->r = (int16_t)(sound->r * (1 << -more));
+            sound->i = (int16_t)(sound->i * (1 << -more));
+        }
+    }
+}
+
+void harken_kalman_hear(harken_kalman *state, const int16_t *samples) {
+    fft320_frame frame;
+    complex32 bins[KALMAN_BINS];
+    for (unsigned n = 0; n < FFT320; n++) {
+        frame.samples[n] = samples[n] * (1 << KALMAN_POINT);
+    }
+    fft320_forward(&frame, bins);
+    uint32_t peak = 0;
+    for (unsigned k = 0; k < KALMAN_BINS; k++) {
+        peak |= magnitude(bins[k].r) | magnitude(bins[k].i);
+    }
+    unsigned slot = state->newest ? state->newest - 1 : P - 1;
+    state->newest = slot;
+    state->peak_bits[slot] = (uint8_t)bit_length32(peak);
+    for (unsigned k = 0; k < KALMAN_BINS; k++) {
+        state->sound[k][slot] = (kalman_sound){0, 0};
+    }
+    scale_sound(state);
+    int32_t exponent = state->sound_exponent;
+    int32_t half = exponent ? 1 << (exponent - 1) : 0;
+    for (unsigned k = 0; k < KALMAN_BINS; k++) {
+        state->sound[k][slot].r = (int16_t)((bins[k].r + half) >> exponent);
+        state->sound[k][slot].i = (int16_t)((bins[k].i + half) >> exponent);
+    }
+}
+
+static inline int32_t limited(int64_t value, int32_t most) {
+    return (int32_t)(value > most ? most : value < -most ? -most : value);
+}
+
+void harken_kalman_estimate(const harken_kalman *state, complex32 *spectrum, int32_t *echo) {
+    fft320_frame frame;
+    int shift = PATH_POINT - state->sound_exponent;
+    for (unsigned k = 0; k < KALMAN_BINS; k++) {
+        const complex32 *path = state->path[k];
+        unsigned slot = state->newest;
+        int64_t r = 0;
+        int64_t i = 0;
+        for (unsigned p = 0; p < P; p++) {
+            kalman_sound sound = state->sound[k][slot];
+            r += (int64_t)path[p].r * sound.r - (int64_t)path[p].i * sound.i;
+            i += (int64_t)path[p].r * sound.i + (int64_t)path[p].i * sound.r;
+            slot = slot + 1 == P ? 0 : slot + 1;
+        }
+        spectrum[k].r = limited(r >> shift, (1 << 27) - 1);
+        spectrum[k].i = limited(i >> shift, (1 << 27) - 1);
+    }
+    fft320_inverse(spectrum, &frame);
+    memcpy(echo, frame.samples + KALMAN_HOP, KALMAN_HOP * sizeof(*echo));
+}
+
+// What all partitions of a bin have in common for one step.
+typedef struct {
+    complex32 error;  // with its leading bit at 28
+    uint32_t inverse; // 16 bits of 1 / (echo that is left + what is no echo)
+    int path_shift;   // to what is learnt
+    int doubt_shift;  // to what is no longer in doubt, Q16
+} kalman_gain;
+
+static inline uint32_t power_of(kalman_sound sound) {
+    return (uint32_t)(sound.r * sound.r + sound.i * sound.i);
+}
+
+// The echo expected to be left in a bin, as power.
+static uint64_t doubtful(const harken_kalman *state, unsigned k) {
+    unsigned slot = state->newest;
+    uint64_t sum = 0;
+    for (unsigned p = 0; p < P; p++) {
+        sum += (uint64_t)(power_of(state->sound[k][slot]) >> 2) * state->doubt[k][p];
+        slot = slot + 1 == P ? 0 : slot + 1;
+    }
+    return sum;
+}
+
+static int clamped(int value, int low, int high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+static kalman_gain gain_of(harken_kalman *state, unsigned k, complex32 error) {
+    uint64_t square = (uint64_t)((int64_t)error.r * error.r + (int64_t)error.i * error.i);
+    state->near[k] += (square >> 4) - (state->near[k] >> 4);
+    int sound_point = state->sound_exponent - KALMAN_POINT;
+    // Half of the echo's power, since half of the error's frame is zeros.
+    pseudo_float echo =
+        pseudo_of(doubtful(state, k), 2 + 2 * sound_point + state->doubt_exponent - 32 - 1);
+    pseudo_float all = pseudo_sum(echo, pseudo_of(state->near[k] + LEAST_NEAR, -2 * KALMAN_POINT));
+    int exponent = all.exponent + 15;
+    int spare = 29 - bit_length32(magnitude(error.r) | magnitude(error.i));
+    return (kalman_gain){
+        .error = {error.r * (1 << spare), error.i * (1 << spare)},
+        .inverse = 0x7fffffffu / (all.mantissa >> 15),
+        .path_shift = clamped(10 + exponent + spare - state->doubt_exponent - sound_point, 0, 63),
+        .doubt_shift = clamped(31 + exponent - state->doubt_exponent - 2 * sound_point, 0, 63),
+    };
+}
+
+static inline uint64_t path_power(complex32 path) {
+    int64_t r = path.r >> (PATH_POINT - 16);
+    int64_t i = path.i >> (PATH_POINT - 16);
+    return (uint64_t)(r * r + i * i);
+}
+
+// Brings the largest doubt near the top of its 32 bits.
+static void scale_doubt(harken_kalman *state, uint32_t most) {
+    int down = most >> 31 != 0;
+    if (!down && (most >> 27 != 0 || state->doubt_exponent <= LEAST_EXPONENT)) {
+        return;
+    }
+    state->doubt_exponent += down ? 2 : -2;
+    uint32_t *doubt = state->doubt[0];
+    for (uint32_t *end = doubt + KALMAN_BINS * P; doubt < end; doubt++) {
+        *doubt = down ? *doubt >> 2 : *doubt << 2;
+    }
+}
+
+// Keeps a partition from reaching over its 10 ms: what its second half says is taken off again.
+static void constrain(harken_kalman *state, unsigned p) {
+    complex32 bins[KALMAN_BINS];
+    fft320_frame frame;
+    uint32_t peak = 0;
+    for (unsigned k = 0; k < KALMAN_BINS; k++) {
+        peak |= magnitude(state->path[k][p].r) | magnitude(state->path[k][p].i);
+    }
+    int over = bit_length32(peak) - 23;
+    int shift = over > 0 ? over : 0;
+    for (unsigned k = 0; k < KALMAN_BINS; k++) {
+        bins[k] = (complex32){state->path[k][p].r >> shift, state->path[k][p].i >> shift};
+    }
+    fft320_inverse(bins, &frame);
+    memset(frame.samples, 0, KALMAN_HOP * sizeof(frame.samples[0]));
+    fft320_forward(&frame, bins);
+    for (unsigned k = 0; k < KALMAN_BINS; k++) {
+        complex32 *path = &state->path[k][p];
+        path->r = limited((int64_t)path->r - bins[k].r * ((int64_t)1 << shift), PATH_MOST);
+        path->i = limited((int64_t)path->i - bins[k].i * ((int64_t)1 << shift), PATH_MOST);
+    }
+}
+
+void harken_kalman_learn(harken_kalman *state, const complex32 *error, uint32_t change, uint32_t expected) {
+    uint64_t floors[P];
+    uint64_t strength[P];
+    uint32_t most = 0;
+    for (unsigned p = 0; p < P; p++) {
+        uint64_t mean = state->strength[p] / KALMAN_BINS;
+        uint32_t least = decayed(expected, p);
+        floors[p] = mean >> SPREAD_SHIFT > least ? mean >> SPREAD_SHIFT : least;
+        strength[p] = 0;
+    }
+    int to_doubt = 16 + state->doubt_exponent;
+    for (unsigned k = 0; k < KALMAN_BINS; k++) {
+        kalman_gain gain = gain_of(state, k, error[k]);
+        unsigned slot = state->newest;
+        for (unsigned p = 0; p < P; p++) {
+            kalman_sound sound = state->sound[k][slot];
+            complex32 *path = &state->path[k][p];
+            uint32_t doubt = state->doubt[k][p];
+            uint32_t step = (uint32_t)(((uint64_t)doubt * gain.inverse) >> 17);
+            // The error times the reference's conjugate.
+            int64_t r = ((int64_t)gain.error.r * sound.r + (int64_t)gain.error.i * sound.i) >> 15;
+            int64_t i = ((int64_t)gain.error.i * sound.r - (int64_t)gain.error.r * sound.i) >> 15;
+            path->r = limited(path->r + ((r * (int64_t)step) >> gain.path_shift), PATH_MOST);
+            path->i = limited(path->i + ((i * (int64_t)step) >> gain.path_shift), PATH_MOST);
+            uint64_t settled = ((uint64_t)step * power_of(sound)) >> gain.doubt_shift;
+            uint32_t open = settled < 65535 ? 65536 - (uint32_t)settled : 1;
+            uint32_t kept = (uint32_t)(((uint64_t)open * (65536 - change)) >> 16);
+            uint64_t power = path_power(*path);
+            strength[p] += power;
+            power = power > floors[p] ? power : floors[p];
+            uint64_t next = (((uint64_t)doubt * kept) >> 16) + ((power * change) >> to_doubt);
+            doubt = next > UINT32_MAX ? UINT32_MAX : (uint32_t)next;
+            state->doubt[k][p] = doubt;
+            most |= doubt;
+            slot = slot + 1 == P ? 0 : slot + 1;
+        }
+    }
+    memcpy(state->strength, strength, sizeof(strength));
+    scale_doubt(state, most);
+    constrain(state, state->turn % EARLY);
+    constrain(state, EARLY + state->turn % (P - EARLY));
+    state->turn = state->turn + 1 == EARLY * (P - EARLY) ? 0 : state->turn + 1;
+}
+
+void harken_kalman_shift(harken_kalman *state, int blocks) {
+    for (unsigned k = 0; k < KALMAN_BINS; k++) {
+        complex32 path[P];
+        uint32_t doubt[P];
+        for (int p = 0; p < P; p++) {
+            int from = p + blocks;
+            int inside = from >= 0 && from < P;
+            path[p] = inside ? state->path[k][from] : (complex32){0, 0};
+            // As unsure of what is new as of the nearest that is known.
+            doubt[p] = state->doubt[k][inside ? from : blocks > 0 ? P - 1 : 0];
+        }
+        memcpy(state->path[k], path, sizeof(path));
+        memcpy(state->doubt[k], doubt, sizeof(doubt));
+    }
+    memset(state->strength, 0, sizeof(state->strength));
+    for (; blocks > 0; blocks--) {
+        // The newest block leaves, and its place is that of one too old to be known.
+        unsigned slot = state->newest;
+        for (unsigned k = 0; k < KALMAN_BINS; k++) {
+            state->sound[k][slot] = (kalman_sound){0, 0};
+        }
+        state->peak_bits[slot] = 0;
+        state->newest = slot + 1 == P ? 0 : slot + 1;
+    }
+}
