@@ -32,6 +32,10 @@ BENCHES: Final[dict[str, tuple[str, str]]] = {
     "relay": ("harken_hil.bench.relay", "CPU per frame carried by the device WebSocket"),
     "echo": ("harken_hil.bench.echo", "echo left, harm done and CPU, over rooms and delays"),
     "vad": ("harken_hil.bench.vad", "speech or not, in noise and music, and how late its end"),
+    "wake-accuracy": (
+        "harken_hil.bench.wake_accuracy",
+        "wake words heard and misheard, over the same phrases and hours",
+    ),
     "turn": ("harken_hil.bench.turn", "voice to voice with the local agent"),
 }
 """Bench -> its module (see `Bench`), and what it measures."""
