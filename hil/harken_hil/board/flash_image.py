@@ -28,7 +28,7 @@ from harken_hil.board.romfs import pack_romfs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["BLOCK_SIZE", "ROM_BYTES", "build_flash", "read_flash"]
+__all__ = ["BLOCK_SIZE", "ROM_BYTES", "build_flash", "read_flash", "shipped_models"]
 
 BLOCK_SIZE = 4096
 ROM_BYTES = 1024 * 1024
@@ -71,7 +71,7 @@ def build_flash(
     description = _board(board)
     rom = {
         "main.py": main.encode(),
-        **_shipped_models(),
+        **{f"models/{name}": content for name, content in shipped_models().items()},
         **_models(wake_models),
         **_firmware(cache, str(description["arch"]), description["leave_out"]),
     }
@@ -161,13 +161,11 @@ def _models(wake_models: Iterable[Path]) -> dict[str, bytes]:
     return files
 
 
-def _shipped_models() -> dict[str, bytes]:
-    """What the package brings for every device: speech, noise, its own words."""
+def shipped_models() -> dict[str, bytes]:
+    """Packed models that the package brings for every device, and their manifests, by file name."""
     packed = sorted(_shipped_folder().glob("*.hkm"))
     manifests = [path.with_suffix(".json") for path in packed]
-    return {
-        f"models/{path.name}": path.read_bytes() for path in (*packed, *manifests) if path.is_file()
-    }
+    return {path.name: path.read_bytes() for path in (*packed, *manifests) if path.is_file()}
 
 
 def _firmware(cache: Path, arch: str, leave_out: Sequence[str]) -> dict[str, bytes]:

@@ -15,6 +15,7 @@ _BLOCK = const(4096)
 _COUNT_BLOCKS = const(4)
 _BLOCK_SIZE = const(5)
 _ERASE = const(6)
+_ERASED = b"\xff" * 64
 
 
 class FlashImage:
@@ -42,7 +43,9 @@ class FlashImage:
         if operation == _BLOCK_SIZE:
             return _BLOCK
         if operation == _ERASE:
-            self.writeblocks(argument, b"\xff" * _BLOCK)
+            # Piece by piece: a chip's flash erases without a block of the heap.
+            for offset in range(0, _BLOCK, len(_ERASED)):
+                self.writeblocks(argument, _ERASED, offset)
         return 0
 
 
