@@ -57,7 +57,8 @@ class Pools:
         self, phrase: Scenes, chances: Floats, confusable: Scenes, blocks: Scenes, hard: Scenes
     ) -> None:
         self.phrase, self.confusable, self.blocks, self.hard = phrase, confusable, blocks, hard
-        self._along = np.cumsum(chances / chances.sum())
+        self._along = np.cumsum(chances.astype(np.float64))
+        self._along /= self._along[-1]
 
     def batches(self, shape: Shape, size: int, rng: np.random.Generator) -> Iterator[Any]:
         """Windows float32 [size, rows, 40], wanted answers and their weights [size, steps, 1]."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +23,7 @@ from harken_models.core import FEATURES, HOP, Features
 from harken_models.train.surroundings import RATE, Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,13 +42,15 @@ END_ROW = 240
 BLOCK_ROWS = 2998
 """Rows of half a minute; the first needs three hops."""
 _FILL_ROWS = 2
+_MANY = 200
+"""Scenes from which on starting processes is worth its time."""
 _TURN = (
     "speech", "speech", "sentences", "speech", "speech",
     "music", "speech", "sentences", "speech", "quiet",
 )  # fmt: skip
 _RATES = (0.88, 0.92, 0.96, 1.0, 1.0, 1.04, 1.08, 1.13)
 
-signal = cast("Any", _signal)
+filters = cast("Any", _signal)
 
 
 @dataclass(frozen=True)
@@ -87,17 +91,32 @@ def kind_of_block(number: int) -> str:
 def _gathered(
     make: Callable[[Any], Scenes], jobs: Sequence[Any], rows: int, report: Report
 ) -> Scenes:
-    """All scenes, made by as many processes as there are cores."""
+    """All scenes, made by as many processes as there are cores, if there are many."""
     result = np.empty((len(jobs), rows, FEATURES), np.int8)
-    # Not forked: a process that has started TensorFlow's threads cannot be.
-    context = multiprocessing.get_context("spawn")
-    workers = min(os.cpu_count() or 1, 8, max(1, len(jobs) // 20))
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for number, scene in enumerate(pool.map(make, jobs, chunksize=8)):
+    with _processes(make, jobs) as made:
+        for number, scene in enumerate(made):
             result[number] = scene
             if number % 50 == 49 or number == len(jobs) - 1:
                 report(number + 1, len(jobs), "scenes")
     return result
+
+
+@contextmanager
+def _processes(make: Callable[[Any], Scenes], jobs: Sequence[Any]) -> Generator[Iterator[Scenes]]:
+    """The results of `make`, in order; whatever stops the caller stops the processes."""
+    if len(jobs) < _MANY:
+        yield map(make, jobs)
+        return
+    # Not forked: a process that has started TensorFlow's threads cannot be.
+    context = multiprocessing.get_context("spawn")
+    workers = min(os.cpu_count() or 1, 8)
+    # Ctrl-C reaches them as well; the caller's word is enough.
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    pool = ProcessPoolExecutor(workers, context, signal.signal, ignore)
+    try:
+        yield pool.map(make, jobs, chunksize=8)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @cache
@@ -123,7 +142,7 @@ def at_rate(samples: Sound, rate: float) -> Sound:
     """Played `rate` times as fast: shorter and higher, as a smaller person would speak."""
     if rate == 1.0:
         return samples
-    played: Sound = signal.resample_poly(samples, 50, round(50 * rate))
+    played: Sound = filters.resample_poly(samples, 50, round(50 * rate))
     return played
 
 
