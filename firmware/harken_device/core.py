@@ -1,5 +1,16 @@
-"""The audio core, from wherever this board has it: everything imports it from here."""
+"""The audio core, from wherever this board has it: everything imports it from here.
 
-from harken_core import Cleaner, Features, Model, Vad, mask
+The native module, loaded or compiled into the image, is all of it. A board for which there is
+neither has the same models, features and voice activity in viper, and of the cleaner the gain.
+"""
+
+try:
+    from harken_core import Cleaner, Features, Model, Vad, mask
+except ImportError:
+    from harken_device.viper.cleaner import Cleaner  # type: ignore[assignment]
+    from harken_device.viper.features import Features  # type: ignore[assignment]
+    from harken_device.viper.masking import mask
+    from harken_device.viper.model import Model  # type: ignore[assignment]
+    from harken_device.viper.vad import Vad  # type: ignore[assignment]
 
 __all__ = ["Cleaner", "Features", "Model", "Vad", "mask"]

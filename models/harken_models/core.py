@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Rows = np.ndarray[tuple[int, int], np.dtype[np.int8]]
     Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
 
-__all__ = ["BANDS", "FEATURES", "HOP", "Cleaner", "Features", "Model", "Vad", "mask"]
+__all__ = ["BANDS", "FEATURES", "HOP", "Cleaner", "Features", "Gain", "Model", "Vad", "mask"]
 
 HOP = 160
 """Samples of one step, 10 ms at 16 kHz."""
@@ -75,6 +75,10 @@ def _load() -> ctypes.CDLL:
         "vad_step": (ctypes.c_int, [pointer, pointer, ctypes.c_int]),
         "vad_level_db": (ctypes.c_int, [pointer]),
         "vad_floor_db": (ctypes.c_int, [pointer]),
+        "gain_size": (number, []),
+        "gain_reset": (None, [pointer]),
+        "gain_step": (ctypes.c_int, [pointer, pointer, ctypes.c_int, ctypes.c_int, pointer]),
+        "gain_db": (ctypes.c_int, [pointer]),
         "cleaner_size": (number, []),
         "cleaner_init": (None, [pointer]),
         "cleaner_reset": (None, [pointer]),
@@ -278,6 +282,42 @@ class Vad:
     def floor_db(self) -> int:
         """The tracked noise floor, in dB of full scale."""
         return int(_library.harken_vad_floor_db(self._state))
+
+
+class Gain:
+    """Automatic gain and limiter alone (`firmware/native/core/gain.h`)."""
+
+    def __init__(self) -> None:
+        self._state = ctypes.create_string_buffer(_library.harken_gain_size())
+        self.reset()
+
+    def step(self, pcm: ReadableBuffer, speech: int, noise_db: int, out: WriteableBuffer) -> int:
+        """Take one hop.
+
+        Args:
+            pcm: int16 [160], 16 kHz mono.
+            speech: whether somebody speaks in it, 0 or 1.
+            noise_db: the noise in it, -200 to 0 dB of full scale.
+            out: room for int16 [160].
+
+        Returns:
+            1 where the limiter worked.
+
+        Raises:
+            ValueError: a buffer is too short, `out` is read-only, or a number is out of range.
+        """
+        if not 0 <= speech <= 1 or not -200 <= noise_db <= 0:
+            raise ValueError("speech must be 0 or 1, noise_db -200 to 0")
+        hop, room = _readable(pcm, _HOP_BYTES, "pcm"), _writable(out, _HOP_BYTES, "out")
+        return int(_library.harken_gain_step(self._state, hop, speech, noise_db, room))
+
+    def reset(self) -> None:
+        """As new: no gain, no limiting."""
+        _library.harken_gain_reset(self._state)
+
+    def gain_db(self) -> int:
+        """The gain reached, without the limiter."""
+        return int(_library.harken_gain_db(self._state))
 
 
 class Cleaner:

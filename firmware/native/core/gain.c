@@ -35,6 +35,10 @@
 #define BLOCKS (GAIN_HOP / BLOCK)
 #define RELEASE 24
 
+uint32_t harken_gain_size(void) {
+    return sizeof(harken_gain);
+}
+
 void harken_gain_reset(harken_gain *state) {
     memset(state, 0, sizeof(*state));
     state->level = TARGET;

@@ -23,6 +23,8 @@ typedef struct {
     int32_t heard;  // hops of speech so far, as many as the start needs
 } harken_gain;
 
+HARKEN_EXPORT uint32_t harken_gain_size(void);
+
 // As new: no gain, no limiting.
 HARKEN_EXPORT void harken_gain_reset(harken_gain *state);
 

@@ -9,6 +9,7 @@
 #include "../glue/module.h"
 
 #include "cleaner.h"
+#include "gain.h"
 #include "int8_engine.h"
 #include "mask.h"
 #include "speech_features.h"
@@ -34,12 +35,18 @@ typedef struct {
 
 typedef struct {
     mp_obj_base_t base;
+    harken_gain state;
+} gain_t;
+
+typedef struct {
+    mp_obj_base_t base;
     harken_cleaner state;
 } cleaner_t;
 
 GLUE_DECLARE_TYPE(features);
 GLUE_DECLARE_TYPE(model);
 GLUE_DECLARE_TYPE(vad);
+GLUE_DECLARE_TYPE(gain);
 GLUE_DECLARE_TYPE(cleaner);
 
 static int16_t *get_hop(mp_obj_t given, mp_uint_t flags) {
@@ -223,6 +230,50 @@ static MP_DEFINE_CONST_FUN_OBJ_1(vad_floor_db_obj, vad_floor_db);
     METHOD(MP_QSTR_floor_db, vad_floor_db_obj)
 GLUE_DEFINE_TYPE(vad, MP_QSTR_Vad, VAD_METHODS)
 
+// Gain ---------------------------------------------------------------------
+
+static mp_obj_t gain_new(const mp_obj_type_t *type, size_t n, size_t n_kw, const mp_obj_t *args) {
+    (void)args;
+    mp_arg_check_num(n, n_kw, 0, 0, false);
+    gain_t *self = m_malloc(sizeof(gain_t));
+    self->base.type = type;
+    harken_gain_reset(&self->state);
+    return MP_OBJ_FROM_PTR(self);
+}
+
+// step(pcm, speech, noise_db, out) -> 1 where the limiter worked
+static mp_obj_t gain_step(size_t n, const mp_obj_t *args) {
+    (void)n;
+    const char *message = "speech must be 0 or 1, noise_db -200 to 0";
+    gain_t *self = get_self(args[0], &gain_type);
+    const int16_t *pcm = get_hop(args[1], MP_BUFFER_READ);
+    mp_int_t speech = get_int(args[2], 0, 1, message);
+    mp_int_t noise_db = get_int(args[3], -200, 0, message);
+    int16_t *out = get_hop(args[4], MP_BUFFER_WRITE);
+    return MP_OBJ_NEW_SMALL_INT(
+        harken_gain_step(&self->state, pcm, (int)speech, (int)noise_db, out));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(gain_step_obj, 5, 5, gain_step);
+
+static mp_obj_t gain_reset(mp_obj_t given) {
+    gain_t *self = get_self(given, &gain_type);
+    harken_gain_reset(&self->state);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(gain_reset_obj, gain_reset);
+
+static mp_obj_t gain_gain_db(mp_obj_t given) {
+    gain_t *self = get_self(given, &gain_type);
+    return MP_OBJ_NEW_SMALL_INT(harken_gain_db(&self->state));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(gain_gain_db_obj, gain_gain_db);
+
+#define GAIN_METHODS(METHOD) \
+    METHOD(MP_QSTR_step, gain_step_obj) \
+    METHOD(MP_QSTR_reset, gain_reset_obj) \
+    METHOD(MP_QSTR_gain_db, gain_gain_db_obj)
+GLUE_DEFINE_TYPE(gain, MP_QSTR_Gain, GAIN_METHODS)
+
 // Cleaner ------------------------------------------------------------------
 
 static mp_obj_t cleaner_new(const mp_obj_type_t *type, size_t n, size_t n_kw, const mp_obj_t *args) {
@@ -332,6 +383,7 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(mask_obj, 4, 4, mask);
     TYPE(MP_QSTR_Features, features) \
     TYPE(MP_QSTR_Model, model) \
     TYPE(MP_QSTR_Vad, vad) \
+    TYPE(MP_QSTR_Gain, gain) \
     TYPE(MP_QSTR_Cleaner, cleaner) \
     FUNCTION(MP_QSTR_mask, mask_obj)
 GLUE_DEFINE_MODULE(MP_QSTR_harken_core, harken_core, CONTENTS)

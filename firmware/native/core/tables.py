@@ -9,6 +9,7 @@ Run as `python firmware/native/core/tables.py`; a test compares the file with wh
 
 from __future__ import annotations
 
+import base64
 import math
 from pathlib import Path
 
@@ -29,6 +30,20 @@ NOISE_INPUT_BITS = 7
 LOG_SEGMENTS = 128
 
 f32 = np.float32
+
+VIPER = '''"""Written by firmware/native/core/tables.py: change that, not this."""
+
+from binascii import a2b_base64
+
+_TABLES = (
+{lines}
+)
+
+
+def tables() -> bytes:
+    """Window, twiddles, bands and curves of the speech features, 16 bits each, little-endian."""
+    return a2b_base64(_TABLES)
+'''
 
 
 def window() -> list[int]:
@@ -187,5 +202,26 @@ def header() -> str:
     return "\n".join(parts)
 
 
+def viper() -> str:
+    """The whole of the same tables for MicroPython: 16 bits each, one after the other."""
+    _, widths, weights, unweights = mel_bands()
+    half = FFT // 2
+    values = [
+        *window(),
+        *twiddles(3 * half // 4, -2 * math.pi, 0, half),
+        *twiddles(half // 2, -math.pi, 1, half),
+        *widths,
+        *weights,
+        *unweights,
+        *gain_curve(),
+        *log_curve(),
+    ]
+    data = base64.b64encode(b"".join((value & 0xFFFF).to_bytes(2, "little") for value in values))
+    lines = [data[at : at + 92].decode() for at in range(0, len(data), 92)]
+    return VIPER.format(lines="\n".join(f'    b"{line}"' for line in lines))
+
+
 if __name__ == "__main__":
     Path(__file__).with_name("feature_tables.h").write_text(header(), encoding="ascii")
+    device = Path(__file__).parents[2] / "harken_device"
+    (device / "viper" / "tables.py").write_text(viper(), encoding="ascii")
