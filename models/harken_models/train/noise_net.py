@@ -1,4 +1,4 @@
-"""Training the noise model: how much of each band is the talker, from the same scenes as the VAD."""
+"""Training the noise model: how much of each band is the talker, from the VAD's scenes."""
 
 from __future__ import annotations
 

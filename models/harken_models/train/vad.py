@@ -36,7 +36,7 @@ NOISES = (
 )  # fmt: skip
 """Kinds of noise, each as often as it stands here; vacuum cleaners and typing are never heard."""
 SHAPE = Shape(
-    (Block((5,), 32), Block((9,), 32), Block((13,), 32), Block((21,), 32)),
+    (Block((5,), 40), Block((9,), 40), Block((13,), 40), Block((21,), 40)),
     first_filters=32,
     first_kernel=3,
     stride=1,
@@ -63,8 +63,8 @@ class Recipe:
     """
 
     seed: int = 1
-    scenes: int = 4000
-    steps: int = 4000
+    scenes: int = 5000
+    steps: int = 5000
     batch: int = 48
 
     def miniature(self) -> Recipe:

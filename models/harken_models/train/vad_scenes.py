@@ -34,6 +34,7 @@ _PAUSE_S = (0.12, 2.5)
 _SPEED = (0.82, 1.22)
 _TILT = (-0.3, 0.5)
 _SHORTEST_S, _LONGEST_S = 0.25, 30.0
+_STRETCHES, _STRETCH_S = 16, 20.0
 _DRY_SHARE = 0.3
 _SILENT_SHARE = 0.12
 _MUSIC_SHARE = 0.35
@@ -73,13 +74,31 @@ def split_sources(split: corpora.Split, noises: Sequence[str]) -> Sources:
         if _SHORTEST_S <= clip.seconds <= _LONGEST_S:
             speech.setdefault(clip.talker, []).append(clip.samples)
 
-    def noise(seconds: float, rng: np.random.Generator) -> NDArray[Any]:
-        kind = noises[int(rng.integers(len(noises)))]
+    noise = _NoiseBank(split, noises)
+    return Sources(speech, [piece.samples for piece in corpora.music(split)], noise.draw)
+
+
+class _NoiseBank:
+    """Some long stretches of each kind of noise; what is drawn is cut from them, at any speed."""
+
+    def __init__(self, split: corpora.Split, kinds: Sequence[str]) -> None:
+        self._split = split
+        self._kinds = kinds
+        self._stretches: dict[str, list[NDArray[Any]]] = {}
+
+    def draw(self, seconds: float, rng: np.random.Generator) -> Signal:
+        """A stretch of any kind: float64 [n], 16 kHz."""
+        kind = self._kinds[int(rng.integers(len(self._kinds)))]
         if kind in EXTRA_KINDS:
             return extra_noise(kind, round(seconds * RATE), rng)
-        return corpora.noise(kind, seconds, rng, split)
-
-    return Sources(speech, [piece.samples for piece in corpora.music(split)], noise)
+        stretches = self._stretches.setdefault(kind, [])
+        if len(stretches) < _STRETCHES:
+            stretches.append(corpora.noise(kind, _STRETCH_S, rng, self._split))
+        stretch = stretches[int(rng.integers(len(stretches)))]
+        start = int(rng.integers(stretch.size))
+        speed = rng.uniform(0.8, 1.25) if kind != "babble" else 1.0
+        count = round(seconds * RATE)
+        return np.resize(_faster(np.roll(stretch, -start)[: int(count * 1.3)], speed), count)
 
 
 @dataclass(frozen=True)
