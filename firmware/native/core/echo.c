@@ -15,8 +15,8 @@
 #define CHANGE_LEAST 13
 #define CHANGE_LEAK 1966
 #define CHANGE_FIRST 1311
-// Power that a path may have without anything being known of it, Q32: 0.01.
-#define PATH_EXPECTED 42949673u
+// Power that a path may have without anything being known of it, Q20: 0.01.
+#define PATH_EXPECTED 10486
 #define FIRST_HOPS 200
 
 // The direct sound belongs into the second partition, and stays where it is up to the third.
@@ -169,7 +169,7 @@ static void learn(harken_echo *state, const complex32 *error) {
     int starting = state->learnt < FIRST_HOPS;
     uint32_t change = CHANGE_LEAST + ((leak * CHANGE_LEAK) >> 16);
     change = change < CHANGE_FIRST && !starting ? change : CHANGE_FIRST;
-    uint32_t expected = starting ? PATH_EXPECTED : (uint32_t)(((uint64_t)PATH_EXPECTED * leak) >> 16);
+    uint32_t expected = starting ? PATH_EXPECTED : (PATH_EXPECTED * leak) >> 16;
     harken_kalman_learn(&state->filter, error, change, expected);
     // Saturating, in steps that keep time for `follow_delay`.
     state->learnt += state->learnt < UINT32_MAX ? 1u : 1u - ALIGN_HOPS;

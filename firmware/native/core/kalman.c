@@ -98,20 +98,24 @@ static inline int32_t limited(int64_t value, int32_t most) {
     return (int32_t)(value > most ? most : value < -most ? -most : value);
 }
 
+// Adds the echo from `count` partitions whose blocks lie one after the other in the ring.
+static inline void add_echo(
+    const complex32 *path, const kalman_sound *sound, unsigned count, int64_t *r, int64_t *i) {
+    for (unsigned p = 0; p < count; p++) {
+        *r += (int64_t)path[p].r * sound[p].r - (int64_t)path[p].i * sound[p].i;
+        *i += (int64_t)path[p].r * sound[p].i + (int64_t)path[p].i * sound[p].r;
+    }
+}
+
 void harken_kalman_estimate(const harken_kalman *state, complex32 *spectrum, int32_t *echo) {
     fft320_frame frame;
     int shift = PATH_POINT - state->sound_exponent;
+    unsigned newest = state->newest;
     for (unsigned k = 0; k < KALMAN_BINS; k++) {
-        const complex32 *path = state->path[k];
-        unsigned slot = state->newest;
         int64_t r = 0;
         int64_t i = 0;
-        for (unsigned p = 0; p < P; p++) {
-            kalman_sound sound = state->sound[k][slot];
-            r += (int64_t)path[p].r * sound.r - (int64_t)path[p].i * sound.i;
-            i += (int64_t)path[p].r * sound.i + (int64_t)path[p].i * sound.r;
-            slot = slot + 1 == P ? 0 : slot + 1;
-        }
+        add_echo(state->path[k], state->sound[k] + newest, P - newest, &r, &i);
+        add_echo(state->path[k] + P - newest, state->sound[k], newest, &r, &i);
         spectrum[k].r = limited(r >> shift, (1 << 27) - 1);
         spectrum[k].i = limited(i >> shift, (1 << 27) - 1);
     }
@@ -131,15 +135,19 @@ static inline uint32_t power_of(kalman_sound sound) {
     return (uint32_t)(sound.r * sound.r + sound.i * sound.i);
 }
 
-// The echo expected to be left in a bin, as power.
-static uint64_t doubtful(const harken_kalman *state, unsigned k) {
-    unsigned slot = state->newest;
+static inline uint64_t add_doubtful(const uint32_t *doubt, const kalman_sound *sound, unsigned count) {
     uint64_t sum = 0;
-    for (unsigned p = 0; p < P; p++) {
-        sum += (uint64_t)(power_of(state->sound[k][slot]) >> 2) * state->doubt[k][p];
-        slot = slot + 1 == P ? 0 : slot + 1;
+    for (unsigned p = 0; p < count; p++) {
+        sum += (uint64_t)(power_of(sound[p]) >> 2) * doubt[p];
     }
     return sum;
+}
+
+// The echo expected to be left in a bin, as power.
+static inline uint64_t doubtful(const harken_kalman *state, unsigned k) {
+    unsigned newest = state->newest;
+    return add_doubtful(state->doubt[k], state->sound[k] + newest, P - newest) +
+           add_doubtful(state->doubt[k] + P - newest, state->sound[k], newest);
 }
 
 static int clamped(int value, int low, int high) {
@@ -153,6 +161,7 @@ static kalman_gain gain_of(harken_kalman *state, unsigned k, complex32 error) {
     // Half of the echo's power, since half of the error's frame is zeros.
     pseudo_float echo =
         pseudo_of(doubtful(state, k), 2 + 2 * sound_point + state->doubt_exponent - 32 - 1);
+    state->unlearnt[k] = pseudo_whole(echo, 10);
     pseudo_float all = pseudo_sum(echo, pseudo_of(state->near[k] + LEAST_NEAR, -2 * KALMAN_POINT));
     int exponent = all.exponent + 15;
     int spare = 29 - bit_length32(magnitude(error.r) | magnitude(error.i));
@@ -160,14 +169,59 @@ static kalman_gain gain_of(harken_kalman *state, unsigned k, complex32 error) {
         .error = {error.r * (1 << spare), error.i * (1 << spare)},
         .inverse = 0x7fffffffu / (all.mantissa >> 15),
         .path_shift = clamped(10 + exponent + spare - state->doubt_exponent - sound_point, 0, 63),
-        .doubt_shift = clamped(31 + exponent - state->doubt_exponent - 2 * sound_point, 0, 63),
+        .doubt_shift = clamped(31 + exponent - state->doubt_exponent - 2 * sound_point, 1, 63),
     };
 }
 
-static inline uint64_t path_power(complex32 path) {
-    int64_t r = path.r >> (PATH_POINT - 16);
-    int64_t i = path.i >> (PATH_POINT - 16);
-    return (uint64_t)(r * r + i * i);
+// Moves `count` partitions of a bin towards the error.
+static inline void correct(
+    const kalman_gain *gain, complex32 *path, const uint32_t *doubt, const kalman_sound *sound, unsigned count) {
+    for (unsigned p = 0; p < count; p++) {
+        int32_t step = (int32_t)(((uint64_t)doubt[p] * gain->inverse) >> 17);
+        // The error times the reference's conjugate.
+        int32_t r = (int32_t)(
+            ((int64_t)gain->error.r * sound[p].r + (int64_t)gain->error.i * sound[p].i) >> 15);
+        int32_t i = (int32_t)(
+            ((int64_t)gain->error.i * sound[p].r - (int64_t)gain->error.r * sound[p].i) >> 15);
+        path[p].r = limited(path[p].r + (((int64_t)r * step) >> gain->path_shift), PATH_MOST);
+        path[p].i = limited(path[p].i + (((int64_t)i * step) >> gain->path_shift), PATH_MOST);
+    }
+}
+
+// Q20
+static inline uint32_t path_power(complex32 path) {
+    int32_t r = path.r >> (PATH_POINT - 10);
+    int32_t i = path.i >> (PATH_POINT - 10);
+    return (uint32_t)(r * r) + (uint32_t)(i * i);
+}
+
+// How the doubt in all bins changes in a step.
+typedef struct {
+    uint32_t change; // Q16
+    uint32_t kept;
+    int to_doubt; // from a path's power
+    uint32_t most;
+    uint32_t floors[P]; // least power of the path that may change, Q20
+    uint64_t strength[P];
+} kalman_drift;
+
+// Lessens the doubt in partitions `first` to `last` of a bin by what was learnt, and adds what may have changed.
+static inline void settle(
+    kalman_drift *drift, const kalman_gain *gain, const complex32 *path, uint32_t *doubt,
+    const kalman_sound *sound, unsigned first, unsigned last) {
+    for (unsigned p = first; p < last; p++) {
+        uint32_t step = (uint32_t)(((uint64_t)doubt[p] * gain->inverse) >> 17);
+        uint64_t settled = ((uint64_t)step * power_of(*sound++)) >> gain->doubt_shift;
+        uint32_t open = settled < 65535 ? 65536 - (uint32_t)settled : 1;
+        uint32_t power = path_power(path[p]);
+        drift->strength[p] += power;
+        power = power > drift->floors[p] ? power : drift->floors[p];
+        uint32_t kept = (uint32_t)(((uint64_t)open * drift->kept) >> 16);
+        uint64_t next = (((uint64_t)doubt[p] * kept) >> 16) +
+                        (((uint64_t)power * drift->change) << 12 >> drift->to_doubt);
+        doubt[p] = next > UINT32_MAX ? UINT32_MAX : (uint32_t)next;
+        drift->most |= doubt[p];
+    }
 }
 
 // Brings the largest doubt near the top of its 32 bits.
@@ -206,48 +260,43 @@ static void constrain(harken_kalman *state, unsigned p) {
     }
 }
 
-void harken_kalman_learn(harken_kalman *state, const complex32 *error, uint32_t change, uint32_t expected) {
-    uint64_t floors[P];
-    uint64_t strength[P];
-    uint32_t most = 0;
+static void begin_drift(const harken_kalman *state, uint32_t change, uint32_t expected, kalman_drift *drift) {
+    // Each bin's turn comes every other step, and counts twice.
+    drift->change = 2 * change;
+    drift->kept = 65536 - 2 * change;
+    drift->to_doubt = 16 + state->doubt_exponent;
+    drift->most = 0;
     for (unsigned p = 0; p < P; p++) {
-        uint64_t mean = state->strength[p] / KALMAN_BINS;
+        uint32_t mean = (uint32_t)(state->strength[p] / (KALMAN_BINS / 2)) >> SPREAD_SHIFT;
         uint32_t least = decayed(expected, p);
-        floors[p] = mean >> SPREAD_SHIFT > least ? mean >> SPREAD_SHIFT : least;
-        strength[p] = 0;
+        drift->floors[p] = mean > least ? mean : least;
+        drift->strength[p] = 0;
     }
-    int to_doubt = 16 + state->doubt_exponent;
+}
+
+void harken_kalman_learn(harken_kalman *state, const complex32 *error, uint32_t change, uint32_t expected) {
+    kalman_drift drift;
+    unsigned newest = state->newest;
+    unsigned turn = state->turn;
+    begin_drift(state, change, expected, &drift);
     for (unsigned k = 0; k < KALMAN_BINS; k++) {
         kalman_gain gain = gain_of(state, k, error[k]);
-        unsigned slot = state->newest;
-        for (unsigned p = 0; p < P; p++) {
-            kalman_sound sound = state->sound[k][slot];
-            complex32 *path = &state->path[k][p];
-            uint32_t doubt = state->doubt[k][p];
-            uint32_t step = (uint32_t)(((uint64_t)doubt * gain.inverse) >> 17);
-            // The error times the reference's conjugate.
-            int64_t r = ((int64_t)gain.error.r * sound.r + (int64_t)gain.error.i * sound.i) >> 15;
-            int64_t i = ((int64_t)gain.error.i * sound.r - (int64_t)gain.error.r * sound.i) >> 15;
-            path->r = limited(path->r + ((r * (int64_t)step) >> gain.path_shift), PATH_MOST);
-            path->i = limited(path->i + ((i * (int64_t)step) >> gain.path_shift), PATH_MOST);
-            uint64_t settled = ((uint64_t)step * power_of(sound)) >> gain.doubt_shift;
-            uint32_t open = settled < 65535 ? 65536 - (uint32_t)settled : 1;
-            uint32_t kept = (uint32_t)(((uint64_t)open * (65536 - change)) >> 16);
-            uint64_t power = path_power(*path);
-            strength[p] += power;
-            power = power > floors[p] ? power : floors[p];
-            uint64_t next = (((uint64_t)doubt * kept) >> 16) + ((power * change) >> to_doubt);
-            doubt = next > UINT32_MAX ? UINT32_MAX : (uint32_t)next;
-            state->doubt[k][p] = doubt;
-            most |= doubt;
-            slot = slot + 1 == P ? 0 : slot + 1;
+        complex32 *path = state->path[k];
+        uint32_t *doubt = state->doubt[k];
+        const kalman_sound *sound = state->sound[k];
+        correct(&gain, path, doubt, sound + newest, P - newest);
+        correct(&gain, path + P - newest, doubt + P - newest, sound, newest);
+        if ((k ^ turn) & 1) {
+            gain.doubt_shift -= 1;
+            settle(&drift, &gain, path, doubt, sound + newest, 0, P - newest);
+            settle(&drift, &gain, path, doubt, sound, P - newest, P);
         }
     }
-    memcpy(state->strength, strength, sizeof(strength));
-    scale_doubt(state, most);
-    constrain(state, state->turn % EARLY);
-    constrain(state, EARLY + state->turn % (P - EARLY));
-    state->turn = state->turn + 1 == EARLY * (P - EARLY) ? 0 : state->turn + 1;
+    memcpy(state->strength, drift.strength, sizeof(drift.strength));
+    scale_doubt(state, drift.most);
+    constrain(state, turn % EARLY);
+    constrain(state, EARLY + turn % (P - EARLY));
+    state->turn = turn + 1 == EARLY * (P - EARLY) ? 0 : turn + 1;
 }
 
 void harken_kalman_shift(harken_kalman *state, int blocks) {

@@ -34,7 +34,8 @@ typedef struct {
     kalman_sound sound[KALMAN_BINS][KALMAN_PARTITIONS]; // spectra of the reference, a ring
     uint32_t doubt[KALMAN_BINS][KALMAN_PARTITIONS];     // expected squared error of `path`
     uint64_t near[KALMAN_BINS];                         // power of what is no echo, Q6
-    uint64_t strength[KALMAN_PARTITIONS];               // sum of |path|^2, Q32
+    uint32_t unlearnt[KALMAN_BINS];                     // echo expected to be left in the last block, / 1024
+    uint64_t strength[KALMAN_PARTITIONS];               // sum of |path|^2 of every other bin, Q20
     int32_t sound_exponent;
     int32_t doubt_exponent;
     uint32_t newest; // place in the ring of the block for partition 0
@@ -53,7 +54,7 @@ void harken_kalman_estimate(const harken_kalman *state, complex32 *spectrum, int
 
 // Learns from what was left of the microphone's block: spectrum of 160 zeros and the error, Q3. `change`
 // is how much of the path may have changed since the last block (power, Q16), `expected` how strong a path
-// at least is possible in the first partition (power, Q32).
+// at least is possible in the first partition (power, Q20).
 void harken_kalman_learn(harken_kalman *state, const complex32 *error, uint32_t change, uint32_t expected);
 
 // Moves what was learnt by whole partitions: the reference comes `blocks` later from now on, or earlier

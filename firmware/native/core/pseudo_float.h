@@ -33,4 +33,13 @@ static inline pseudo_float pseudo_sum(pseudo_float a, pseudo_float b) {
     return sum >> 31 ? (pseudo_float){sum >> 1, a.exponent + 1} : (pseudo_float){sum, a.exponent};
 }
 
+// a / 2^bits as a whole number, at most 2^32 - 1
+static inline uint32_t pseudo_whole(pseudo_float a, int32_t bits) {
+    int32_t shift = a.exponent - bits;
+    if (a.mantissa == 0 || shift < -31) {
+        return 0;
+    }
+    return shift > 0 ? UINT32_MAX : a.mantissa >> -shift;
+}
+
 #endif

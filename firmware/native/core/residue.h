@@ -1,6 +1,7 @@
 // Residual echo: what the canceller leaves, estimated for the post-filter.
 //
-// Three parts: what leaks of the echo's estimate, band by band (leak.h); a floor under that for what no
+// The sum of: what the filter has not learnt yet, by its own account (kalman.h), which at first is all
+// there is; what leaks of the echo's estimate, band by band (leak.h); a floor under that for what no
 // linear filter takes away, the loudspeaker's distortion; and the reverberation that outlasts the filter,
 // an exponential tail of the estimate (E. A. P. Habets, S. Gannot, I. Cohen and P. C. W. Sommen, "Joint
 // dereverberation and residual echo suppression of speech signals in noisy environments", IEEE Trans.
@@ -16,6 +17,7 @@
 
 typedef struct {
     uint32_t tail[RESIDUE_BINS];
+    uint32_t unlearnt[RESIDUE_BINS]; // of the hop before
 } harken_residue;
 
 // As new.
