@@ -36,6 +36,7 @@ BENCHES: Final[dict[str, tuple[str, str]]] = {
         "harken_hil.bench.wake_accuracy",
         "wake words heard and misheard, over the same phrases and hours",
     ),
+    "device": ("harken_hil.bench.device", "instructions, RAM and flash of the audio path"),
     "turn": ("harken_hil.bench.turn", "voice to voice with the local agent"),
 }
 """Bench -> its module (see `Bench`), and what it measures."""

@@ -1,0 +1,177 @@
+"""`harken bench device`: what the device's whole audio path takes of a processor, part by part.
+
+Instructions are counted, not timed: MicroPython and the very modules that a board loads run on an
+emulated Cortex-M4F (`harken_hil.bench.on_board`), fed with a scene in which an answer plays loudly
+and somebody talks over it. A core of 240 MHz that does one instruction a cycle is the floor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from harken_hil.bench.measure import BenchOptions, BenchResult, Figure, Goal, Setting, counted
+from harken_hil.bench.on_board import BoardCounts, code_sizes, count_on_board
+from harken_models import store
+from harken_models.core import HOP, Cleaner
+from harken_models.measure.echo_matrix import BOTH, EchoCase, hear
+from harken_models.measure.ours import SHIPPED
+from harken_models.pack import pack
+from harken_models.train.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["QUICK", "ROUNDS", "SETTINGS", "device_table", "run"]
+
+QUICK: Final = True
+ROUNDS: Final = 1
+SETTINGS: Final[dict[str, Setting]] = {
+    "complexity": Setting("of the Opus encoder", 0, 0, 10),
+}
+
+_CLOCK_HZ: Final = 240_000_000
+_HOPS_A_SECOND: Final = 100
+_MOST: Final = 0.60
+_ALL: Final = "cleaner, everything, loudspeaker playing"
+_IDLE: Final = "cleaner, everything, loudspeaker silent"
+_CLEANERS: Final[dict[str, tuple[int, bool]]] = {
+    "cleaner, high-pass alone": (Cleaner.HIGHPASS, False),
+    "cleaner, high-pass and echo": (Cleaner.HIGHPASS | Cleaner.ECHO, True),
+    "cleaner, and residual echo": (Cleaner.HIGHPASS | Cleaner.ECHO | Cleaner.SUPPRESS, True),
+    "cleaner, and noise": (Cleaner.ALL & ~Cleaner.GAIN, True),
+    _ALL: (Cleaner.ALL, True),
+    _IDLE: (Cleaner.ALL, False),
+}
+# Where nothing is shipped yet, or not in this checkout, published models stand in for our words.
+_WORDS: Final = {"hey_harken": "okay-nabu", "stop": "alexa"}
+_OTHERS: Final = ("vad", "noise")
+# Ten seconds in, where both talk: the filter has converged, nothing is silent.
+_CASE: Final = EchoCase(1_000, 60, 0.2, 6.0, -26.0, -65.0, 0.0, "allison-smith", "sphinx-librivox")
+_SECONDS: Final = 4
+_SKIPPED_HOPS: Final = 200
+_FILES: Final = {
+    "cleaner": ("cleaner", "highpass", "spectrum", "noise", "gain", "residue", "echo", "delay",
+                "fft320"),
+    "features": ("speech_features", "fft"),
+    "decision": ("vad",),
+    "models": ("int8_engine", "int8_kernels", "int8_model"),
+}  # fmt: skip
+
+
+def run(options: BenchOptions) -> BenchResult:
+    """Instructions in 10 ms of the whole path in each state, RAM and flash by part.
+
+    Raises:
+        StartError: emulator, compiler or corpora are missing.
+        ModelMissingError: a model that stands in is not in the model store.
+    """
+    progress = Progress(quiet=options.silent)
+    models, stands_in = _models()
+    with progress.showing("counting on an emulated Cortex-M4F"):
+        scene = hear(_CASE).sound
+        seconds = 3 if options.quick else _SECONDS
+        start = BOTH.start - 2 * 16_000
+        cut = slice(start, start + seconds * 16_000 // HOP * HOP)
+        board = count_on_board(
+            scene.mic[cut].tobytes(),
+            scene.reference[cut].tobytes(),
+            _CLEANERS,
+            models,
+            first=_SKIPPED_HOPS,
+            complexity=int(options.settings.get("complexity", 0)),
+        )
+        sizes = code_sizes()
+    flash = _flash(sizes, models)
+    detail = {"stand in": stands_in, "flash": flash, "ram": board.ram, "worst call": board.worst}
+    figures = [
+        _share(name, parts, board, detail if at == 0 else {})
+        for at, (name, parts) in enumerate(_states(models).items())
+    ]
+    data = {
+        "mean": board.mean,
+        "worst": board.worst,
+        "ram": board.ram,
+        "flash": flash,
+        "states": _states(models),
+    }
+    return BenchResult("device", tuple(figures), data)
+
+
+def _models() -> tuple[dict[str, bytes], dict[str, str]]:
+    """Packed models by name, and what stands in for which."""
+    found: dict[str, bytes] = {}
+    stands_in: dict[str, str] = {}
+    for name in (*_WORDS, *_OTHERS):
+        path = SHIPPED / f"{name}.tflite"
+        if path.is_file():
+            found[name] = pack(path.read_bytes())
+        elif name in _WORDS:
+            found[name] = pack(store.weights(_WORDS[name]).read_bytes())
+            stands_in[name] = _WORDS[name]
+        else:
+            stands_in[name] = "nothing"
+    return found, stands_in
+
+
+def _states(models: Mapping[str, bytes]) -> dict[str, dict[str, float]]:
+    """What runs in each 10 ms, and how often, in the device's states."""
+    others = dict.fromkeys((name for name in _OTHERS if name in models), 1.0)
+    waiting = {_IDLE: 1.0, "features": 1.0, "decision": 1.0, "hey_harken": 1.0} | others
+    listening = waiting | {"encoder": 1.0}
+    # The words are heard a second time in what the loudspeaker plays, so that it cannot say them.
+    answering = {
+        _ALL: 1.0,
+        "features": 2.0,
+        "decision": 1.0,
+        "hey_harken": 2.0,
+        "stop": 2.0,
+    } | others
+    answering |= {"encoder": 1.0, "decoder": 1.0}
+    return {
+        "answering: echo, two words, voice, Opus both ways": answering,
+        "listening: no echo, a word, voice, Opus up": listening,
+        "waiting for the wake word": waiting,
+    }
+
+
+def _share(
+    name: str, parts: Mapping[str, float], board: BoardCounts, detail: Mapping[str, Any]
+) -> Figure:
+    by = {part: times * board.mean[part] / 1_000 for part, times in parts.items()}
+    instructions = 1_000 * sum(by.values())
+    return counted(
+        name,
+        "k instructions in 10 ms",
+        Goal("ratio to floor", "<=", _MOST),
+        instructions / 1_000,
+        floor=("a core of 240 MHz", _CLOCK_HZ / _HOPS_A_SECOND / 1_000),
+        detail={"by": by} | dict(detail),
+    )
+
+
+def _flash(sizes: Mapping[str, int], models: Mapping[str, bytes]) -> dict[str, int]:
+    """Bytes of code and constants, by part; models as they are packed."""
+    named = {part: sum(sizes.get(file, 0) for file in files) for part, files in _FILES.items()}
+    rest = sum(sizes.values()) - sum(named.values())
+    return named | {"rest of the core": rest} | {name: len(model) for name, model in models.items()}
+
+
+def device_table(data: Mapping[str, Any]) -> str:
+    """The Markdown table of the docs: instructions, RAM and flash by part.
+
+    Args:
+        data: of the bench's JSON.
+    """
+    lines = [
+        "| part | instructions in 10 ms | worst call | share of 240 MHz | RAM | flash |",
+        "|---|---|---|---|---|---|",
+    ]
+    for part, mean in data["mean"].items():
+        key = "cleaner" if part.startswith("cleaner") else part
+        ram = f"{data['ram'][key]:,} B" if key in data["ram"] else ""
+        flash = f"{data['flash'][key]:,} B" if key in data["flash"] else ""
+        share = mean * _HOPS_A_SECOND / _CLOCK_HZ
+        lines.append(
+            f"| {part} | {mean:,} | {data['worst'][part]:,} | {share:.1%} | {ram} | {flash} |"
+        )
+    return "\n".join(lines) + "\n"
