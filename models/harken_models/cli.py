@@ -32,6 +32,8 @@ _folder = click.argument(  # pyright: ignore[reportUnknownMemberType]
 
 
 _ELSEWHERE = {
+    "train-noise": "harken_models.train.vad_commands:train_noise",
+    "train-vad": "harken_models.train.vad_commands:train_vad",
     "train-wake": "harken_models.train.commands:train_wake",
 }
 """Commands in modules of their own, imported when they are called or listed."""

@@ -44,6 +44,7 @@ SHAPE = Shape(
 """It hears 0.5 s and answers every 10 ms."""
 
 _RATE = 4e-3
+_FEWEST = 100
 _ANSWERS = 250
 _CHECKED_ROWS = 30_000
 # Right after the voice has stopped an answer counts more: there a model likes to hold on.
@@ -70,6 +71,11 @@ class Recipe:
     def miniature(self) -> Recipe:
         """A training of seconds, to see that all of it works; its model is of no use."""
         return replace(self, scenes=6, steps=20, batch=4)
+
+    @property
+    def small(self) -> bool:
+        """It is a miniature."""
+        return self.scenes < _FEWEST
 
 
 @dataclass(frozen=True)

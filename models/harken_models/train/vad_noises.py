@@ -115,7 +115,7 @@ def _burst(rng: np.random.Generator, decay: float) -> Signal:
     width = int(rng.integers(1, 24))
     hiss = np.convolve(hiss, np.ones(width) / width**0.5, "same")
     ring = np.sin(2 * np.pi * rng.uniform(80, 4000) * at / RATE)
-    return (hiss + rng.uniform(0, 2) * ring) * np.exp(-at / decay)
+    return np.asarray((hiss + rng.uniform(0, 2) * ring) * np.exp(-at / decay), np.float64)
 
 
 def _add(total: Signal, start: int, sound: Signal) -> None:

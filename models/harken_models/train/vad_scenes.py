@@ -29,14 +29,12 @@ __all__ = ["Scene", "Scenes", "Sources", "room_response", "split_sources"]
 
 _EARLY = RATE // 20
 _LEVELS_DBFS = (-48.0, -14.0)
-_SNR_DB = (-5.0, 30.0)
 _PAUSE_S = (0.12, 2.5)
 _SPEED = (0.82, 1.22)
 _TILT = (-0.3, 0.5)
 _SHORTEST_S, _LONGEST_S = 0.25, 30.0
 _STRETCHES, _STRETCH_S = 16, 20.0
 _DRY_SHARE = 0.3
-_SILENT_SHARE = 0.12
 _MUSIC_SHARE = 0.35
 _SECOND_NOISE_SHARE = 0.25
 _ECHO_SHARE = 0.06
@@ -82,7 +80,7 @@ class _NoiseBank:
     """Some long stretches of each kind of noise; what is drawn is cut from them, at any speed."""
 
     def __init__(self, split: corpora.Split, kinds: Sequence[str]) -> None:
-        self._split = split
+        self._split: corpora.Split = split
         self._kinds = kinds
         self._stretches: dict[str, list[NDArray[Any]]] = {}
 
@@ -125,6 +123,8 @@ class Scenes:
         sources: what they are made of.
         rng: where chance comes from; the same state and sources give the same scenes.
         seconds: length of each.
+        snr_db: the talker over the noise, drawn between these.
+        silent: share of scenes in which nobody talks.
 
     Raises:
         ConfigError: there is nobody to talk.
@@ -136,11 +136,15 @@ class Scenes:
         rng: np.random.Generator,
         *,
         seconds: float = 10.0,
+        snr_db: tuple[float, float] = (-5.0, 30.0),
+        silent: float = 0.12,
     ) -> None:
         if not any(len(clip) for clips in sources.speech.values() for clip in clips):
             raise ConfigError("there is no speech to train with", hint="install the speech corpora")
         self._sources = sources
         self._rng = rng
+        self._snr_db = snr_db
+        self._silent = silent
         self._samples = round(seconds * RATE) // HOP * HOP
         self._talkers = sorted(sources.speech)
         amount = [sum(map(len, sources.speech[talker])) for talker in self._talkers]
@@ -166,7 +170,7 @@ class Scenes:
         rng = self._rng
         dry = np.zeros(self._samples)
         labels = np.full(self._samples // HOP, SILENCE, np.int8)
-        if rng.random() < _SILENT_SHARE:
+        if rng.random() < self._silent:
             return dry, labels
         clips = self._clips(rng)
         speed = rng.uniform(*_SPEED)
@@ -203,7 +207,7 @@ class Scenes:
         if rng.random() < _SECOND_NOISE_SHARE:
             noise = noise + self._background() * 10 ** (rng.uniform(-20, 0) / 20)
         rms = float(np.sqrt(np.mean(noise**2)))
-        noise *= speech_level / max(rms, 1e-9) * 10 ** (-rng.uniform(*_SNR_DB) / 20)
+        noise *= speech_level / max(rms, 1e-9) * 10 ** (-rng.uniform(*self._snr_db) / 20)
         if rng.random() < _ECHO_SHARE:
             noise = noise + self._echo_residue(speech_level)
         return noise
@@ -267,7 +271,8 @@ def _heard(dry: Signal, taps: Signal) -> Signal:
 
 def _pause(rng: np.random.Generator) -> int:
     """Samples between two utterances: whole hops, short pauses as likely as ten times longer."""
-    seconds = float(np.exp(rng.uniform(*np.log(_PAUSE_S))))
+    shortest, longest = _PAUSE_S
+    seconds = shortest * (longest / shortest) ** rng.random()
     return round(seconds * RATE) // HOP * HOP
 
 
