@@ -24,7 +24,9 @@ def main() -> int:
     )
     parser.add_argument("script", type=Path)
     parser.add_argument("--arch", choices=["armv6m", "armv7emsp"], default="armv7emsp")
-    parser.add_argument("--file", type=Path, action="append", default=[], help="for the script")
+    parser.add_argument(
+        "--file", action="append", default=[], help="for the script: FILE, or NAME_THERE=FILE"
+    )
     parser.add_argument("--deadline", type=float, default=60.0, help="seconds")
     parser.add_argument(
         "--count", action="store_true", help="one instruction is 1 ns: SysTick counts them"
@@ -35,7 +37,10 @@ def main() -> int:
     options = parser.parse_args()
     built = [ROOT / prebuilt_mpy(module, options.arch) for module in MODULES.values()]
     loaded = [] if options.user_modules else built
-    files = {path.name: path for path in [*loaded, *options.file] if path.exists()}
+    files = {path.name: path for path in loaded if path.exists()}
+    for given in options.file:
+        name, found, path = given.rpartition("=")
+        files[name if found else Path(path).name] = Path(path)
     try:
         toolchain.require([toolchain.ARCHITECTURES[options.arch]], install=False)
         script = options.script.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _ON_QEMU = Path(__file__).parents[2] / "firmware" / "native" / "on_qemu.py"
 _SCRIPT_S = 50
@@ -40,18 +40,22 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_script(tmp_path: Path) -> Callable[..., str]:
-    """Runs the text of a MicroPython script, with arguments, in the device's heap.
+    """Runs the text of a MicroPython script, with arguments, in the device's heap or another.
 
     The script can import the firmware and its native modules. What it printed is returned.
     """
     pytest.importorskip("micropython_unix", reason="no MicroPython here: run `make setup`")
     from harken_hil import micropython
 
-    def run(script: str, *arguments: str) -> str:
+    def run(script: str, *arguments: str, heap_kib: int = 256) -> str:
         path = tmp_path / "script.py"
         path.write_text(script, encoding="utf-8")
         done = micropython.run_script(
-            path, *arguments, paths=micropython.firmware_paths(), deadline_s=_SCRIPT_S
+            path,
+            *arguments,
+            paths=micropython.firmware_paths(),
+            heap_kib=heap_kib,
+            deadline_s=_SCRIPT_S,
         )
         assert done.status == 0, f"status {done.status}\n{done.output[-4000:]}"
         return done.output
@@ -63,17 +67,24 @@ def run_script(tmp_path: Path) -> Callable[..., str]:
 def run_on_board(tmp_path: Path) -> Callable[..., str]:
     """Runs the text of a MicroPython script on an emulated Arm board; returns what it printed.
 
-    Its arguments are the script, the architecture, and files, which it finds under `/files`.
+    Its arguments are the script, the architecture, and files, which it finds under `/files` by
+    their names, or by those given as a mapping. The architecture `user-modules` is armv7emsp with
+    the native modules compiled into the image.
     """
     if shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None:
         pytest.skip("no Arm emulator or compiler: apt-get install qemu-system-arm; make native")
 
-    def run(script: str, architecture: str, *files: Path) -> str:
+    def run(
+        script: str, architecture: str, *files: Path, named: Mapping[str, Path] | None = None
+    ) -> str:
         path = tmp_path / "script.py"
         path.write_text(script, encoding="utf-8")
-        extra = [word for file in files for word in ("--file", str(file))]
+        given = [*map(str, files), *(f"{name}={file}" for name, file in (named or {}).items())]
+        extra = [word for file in given for word in ("--file", file)]
+        built_in = architecture == "user-modules"
+        kind = ["--user-modules"] if built_in else ["--arch", architecture]
         done = subprocess.run(
-            [sys.executable, str(_ON_QEMU), "--arch", architecture, *extra, str(path)],
+            [sys.executable, str(_ON_QEMU), *kind, *extra, str(path)],
             capture_output=True,
             text=True,
             timeout=_BOARD_S,

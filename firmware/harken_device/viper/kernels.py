@@ -39,8 +39,10 @@ def requantise(sums: ptr32, model: ptr8, word: ptr32, position: int, arena: ptr8
     zero = int(word[_ZERO]) - 128
     least = int(word[_LEAST]) - 128
     most = int(word[_MOST]) - 128
-    # All ones where a word has 32 bits, and 32 of them where it has 64.
-    mask = (1 << 16 << 16) - 1
+    # All ones where a word has 32 bits, and 32 of them where it has 64; no constant, which would
+    # be too large for the compiler there.
+    half = 16
+    mask = (1 << half << half) - 1
     for o in range(outputs):
         shift = ((int(table[2 * outputs + o]) & 63) ^ 32) - 32
         total = int(sums[o]) + int(table[o])

@@ -54,8 +54,11 @@ class _Files:
     def mount(self, readonly, mkfs):
         pass
     def stat(self, path):
-        if path.lstrip('/') in _FILES:
+        path = path.strip('/')
+        if path in _FILES:
             return (0x8000,) + (0,) * 9
+        if any(name.startswith(path + '/') for name in _FILES):
+            return (0x4000,) + (0,) * 9
         raise OSError(2)
     def open(self, path, mode):
         return _File(_FILES[path.lstrip('/')])
@@ -78,7 +81,7 @@ def run_script(
 
     Args:
         script: MicroPython source; it finds `files` under `/files` and imports modules from there.
-        files: by the name they have on the board; read-only.
+        files: by the path they have on the board; read-only.
         deadline_s: for the whole run.
         counting: let one instruction take 1 ns of the board's time, so that its 25 MHz SysTick
             counts instructions in steps of 40.

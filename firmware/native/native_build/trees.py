@@ -15,13 +15,13 @@ from .errors import BuildError
 from .modules import CACHE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 _LOCK_DEADLINE_S = 600.0
 
 
 @contextmanager
-def build_tree(source: sources.Source) -> Iterator[Path]:
+def build_tree(source: sources.Source) -> Generator[Path]:
     """A copy of `source` to run its own `make` in; nobody else builds there meanwhile.
 
     Raises:
