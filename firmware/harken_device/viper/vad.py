@@ -162,9 +162,13 @@ class Vad:
             counts = self._level > self._floor + raised
         else:
             counts = self._likely(probability)
-        history = (self._history << 1 | (1 if sounding and counts else 0)) & 7
+        counts = sounding and counts
+        history = (self._history << 1 | (1 if counts else 0)) & 7
         self._history = history
-        speech = (history & 1) + (history >> 1 & 1) + (history >> 2) >= 2
+        # The model's answers are smooth already; a majority would only come later.
+        speech = counts
+        if probability < 0:
+            speech = (history & 1) + (history >> 1 & 1) + (history >> 2) >= 2
         self._follow_utterance(speech)
         return (1 if speech else 0) | (2 if self._utterance else 0)
 

@@ -174,8 +174,10 @@ int harken_vad_step(harken_vad *state, const int16_t *pcm, int probability) {
     } else {
         counts = likely(state, probability);
     }
-    state->history = state->history << 1 | (uint32_t)(energy != 0 && counts);
-    int speech = majority(state->history);
+    counts = counts && energy != 0;
+    state->history = state->history << 1 | (uint32_t)counts;
+    // The model's answers are smooth already; a majority would only come later.
+    int speech = probability < 0 ? majority(state->history) : counts;
     follow_utterance(state, speech);
     return (speech ? VAD_SPEECH : 0) | (state->utterance ? VAD_UTTERANCE : 0);
 }

@@ -5,10 +5,10 @@
 // minimum statistics", IEEE Trans. Speech and Audio Processing 9(5), 2001). It is tracked either way.
 //
 // By energy, a hop counts where its level is over the floor by the threshold, 3 dB less once an
-// utterance has begun. By the model, a hop counts where the mean of its last two probabilities is 0.5,
-// or 0.4 once an utterance has begun, unless it is too quiet to be a voice: no model hears how loud a
-// sound is in features that are normalised by channel. Speech is a hop that counts with one of the two
-// before it; an utterance begins with three such hops in a row and ends when the hang-over has passed.
+// utterance has begun, and two of the last three hops that count are speech. By the model, a hop is
+// speech where the mean of its last two probabilities is 0.5, or 0.4 once an utterance has begun, unless
+// it is too quiet to be a voice: no model hears how loud a sound is in features that are normalised by
+// channel. An utterance begins with three such hops in a row and ends when the hang-over has passed.
 #ifndef HARKEN_VAD_H
 #define HARKEN_VAD_H
 
