@@ -9,6 +9,12 @@
 // By how much the noise is lowered before it comes to the gain.
 #define LOWERED_DB 16
 
+// What is counted as left of the echo over its estimate: little where it would cost the near talker, much
+// where nobody else talks, most while the canceller has not learnt the room.
+#define MARGIN_NEAR LOG2_POWER_DB(2)
+#define MARGIN_ALONE LOG2_POWER_DB(14)
+#define MARGIN_LEARNING LOG2_POWER_DB(20)
+
 uint32_t harken_cleaner_size(void) {
     return sizeof(harken_cleaner);
 }
@@ -47,8 +53,16 @@ void harken_cleaner_gains(harken_cleaner *state, const uint8_t *gains) {
     }
 }
 
+static int32_t margin_of(int flags) {
+    if (flags & ECHO_NEAR) {
+        return MARGIN_NEAR;
+    }
+    return flags & ECHO_CONVERGED ? MARGIN_ALONE : MARGIN_LEARNING;
+}
+
 // Power of the echo that is left in the frame that ends with `hop`, log2.
-static void find_residue(harken_cleaner *state, int16_t *residue, const int16_t *hop, int16_t *level) {
+static void find_residue(harken_cleaner *state, const int16_t *hop, int32_t margin, int16_t *residue,
+                         int16_t *level) {
     harken_spectrum *spectrum = &state->spectrum;
     const int16_t *echo = harken_echo_estimate(&state->echo);
     harken_spectrum_analyse(spectrum, spectrum->estimate_before, echo);
@@ -58,19 +72,21 @@ static void find_residue(harken_cleaner *state, int16_t *residue, const int16_t 
     harken_residue_power(
         &state->residue, &state->echo, state->powers[0], state->powers[1], state->powers[2]);
     for (unsigned k = 0; k < SPECTRUM_BINS; k++) {
-        residue[k] = (int16_t)log2_q10(state->powers[2][k]);
+        int32_t left = log2_q10(state->powers[2][k]) + margin;
+        residue[k] = (int16_t)(left < INT16_MAX ? left : INT16_MAX);
     }
+    memcpy(spectrum->estimate_before, echo, sizeof(spectrum->estimate_before));
 }
 
 // Takes noise and left echo out of the hop before `hop`. Noise is followed even where it is let through.
-static void filter(harken_cleaner *state, const int16_t *hop, int echoing, int16_t *out) {
+static void filter(harken_cleaner *state, const int16_t *hop, int flags, int16_t *out) {
+    int echoing = flags & ECHO_ACTIVE;
     harken_spectrum *spectrum = &state->spectrum;
     int16_t level[SPECTRUM_BINS];
     int16_t residue[SPECTRUM_BINS];
     uint16_t gains[SPECTRUM_BINS];
     if (echoing) {
-        find_residue(state, residue, hop, level);
-        memcpy(spectrum->estimate_before, harken_echo_estimate(&state->echo), sizeof(spectrum->estimate_before));
+        find_residue(state, hop, margin_of(flags), residue, level);
     } else {
         harken_spectrum_analyse(spectrum, spectrum->before, hop);
         harken_spectrum_power(spectrum, state->powers[0], level);
@@ -124,7 +140,7 @@ int harken_cleaner_step(
     if (linear) {
         memcpy(linear, cancelled, sizeof(cancelled));
     }
-    filter(state, cancelled, flags & ECHO_ACTIVE, out);
+    filter(state, cancelled, flags, out);
     return flags | (amplify(state, flags, out) ? CLEANER_LIMITED : 0);
 }
 
