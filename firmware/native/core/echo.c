@@ -27,16 +27,6 @@
 #define TRUSTED 32768
 #define HARMFUL_HOPS 25
 
-// Bins of 200 Hz to 4 kHz, by which the near talker is told.
-#define SPEECH_FIRST 4
-#define SPEECH_LAST 80
-#define NEAR_OVER LOG2_POWER_DB(7)
-// Speech below -66 dB of full scale is not looked for; log2 of the power of 77 bins, Q6.
-#define NEAR_LEAST (21 * LOG2_ONE)
-#define NEAR_HOLD 8
-// Output over echo, log2: what is thought possible at first and at best.
-#define RATIO_FIRST LOG2_POWER_DB(-3)
-#define RATIO_LEAST LOG2_POWER_DB(-35)
 #define CONVERGED LOG2_POWER_DB(6)
 
 uint32_t harken_echo_size(void) {
@@ -51,7 +41,8 @@ static void start_over(harken_echo *state) {
     state->harmful = 0;
     state->mic_power = 0;
     state->error_power = 0;
-    state->ratio = RATIO_FIRST * 64;
+    state->loud = 0;
+    state->left = 0;
 }
 
 void harken_echo_reset(harken_echo *state) {
@@ -112,6 +103,11 @@ static void align(harken_echo *state, uint32_t late) {
     state->late = late;
 }
 
+// Whether it has been seen to lower the echo.
+static int is_converged(const harken_echo *state) {
+    return state->left > 0 && log2_q10(state->loud) - log2_q10(state->left) > CONVERGED;
+}
+
 // Whether the filter, as it is, lowers the microphone's sound by 6 dB.
 static int is_good(const harken_echo *state) {
     return state->learnt > 0 && state->error_power < state->mic_power >> 2;
@@ -132,7 +128,10 @@ static void find_delay(harken_echo *state, const int16_t *mic) {
     join(frame, state->mic_before, mic);
     join(reference, kept(state, 1), kept(state, 0));
     int frames = harken_delay_step(&state->delay, frame, reference, 1);
-    if (frames == DELAY_UNKNOWN || is_good(state)) {
+    // A filter that has learnt the path knows better, but not at first, when a tune may fit any delay; when
+    // it no longer does, `judge` finds that out.
+    int knows = is_good(state) || (is_converged(state) && state->learnt > FIRST_HOPS);
+    if (frames == DELAY_UNKNOWN || knows) {
         return;
     }
     uint32_t found = 2 * (uint32_t)frames;
@@ -212,47 +211,9 @@ static void write(harken_echo *state, int32_t trust, const int16_t *mic, const i
     }
 }
 
-static uint64_t speech_power(const complex32 *bins) {
-    uint64_t sum = 0;
-    for (unsigned k = SPEECH_FIRST; k <= SPEECH_LAST; k++) {
-        sum += (uint64_t)((int64_t)bins[k].r * bins[k].r + (int64_t)bins[k].i * bins[k].i) >> 7;
-    }
-    return sum;
-}
-
-static int is_converged(const harken_echo *state) {
-    return state->left > 0 && log2_q10(state->loud) - log2_q10(state->left) > CONVERGED;
-}
-
-// Whether the near talker is in what is left.
-static int find_near(harken_echo *state, const complex32 *error, const complex32 *echo) {
-    uint64_t now = speech_power(echo) >> 1;
-    state->echoing -= state->echoing >> 3;
-    state->echoing = now > state->echoing ? now : state->echoing;
-    int32_t left = log2_q10(speech_power(error)) + 7 * LOG2_ONE;
-    int32_t ratio = left - 7 * LOG2_ONE - log2_q10(state->echoing);
-    int32_t floor = state->ratio >> 6;
-    int near = ratio > floor + NEAR_OVER && left > NEAR_LEAST;
-    if (left > NEAR_LEAST) {
-        int32_t gap = (ratio > RATIO_LEAST ? ratio : RATIO_LEAST) * 64 - state->ratio;
-        state->ratio += gap < 0 ? gap >> 4 : gap >> 11;
-        state->ratio = state->ratio > RATIO_FIRST * 64 ? RATIO_FIRST * 64 : state->ratio;
-    }
-    state->history = state->history << 1 | (uint32_t)near;
-    uint32_t recent = 0;
-    for (unsigned hop = 0; hop < 4; hop++) {
-        recent += state->history >> hop & 1;
-    }
-    if (recent >= 3) {
-        state->holding = NEAR_HOLD;
-    } else {
-        state->holding -= state->holding > 0;
-    }
-    return state->holding > 0;
-}
-
-static void rate(harken_echo *state, int near, const int32_t *mic, const int32_t *error) {
-    if (near) {
+// How much of the echo is taken out, as long as it is heard alone.
+static void rate(harken_echo *state, const int32_t *mic, const int32_t *error) {
+    if (harken_near_suspected(&state->near)) {
         return;
     }
     state->loud += (power_of(mic) >> 7) - (state->loud >> 7);
@@ -275,10 +236,10 @@ static int cancel(harken_echo *state, const int16_t *mic, int16_t *linear) {
     }
     fft320_forward(&frame, bins);
     harken_leak_step(&state->leak, bins, spectrum);
-    int near = find_near(state, bins, spectrum);
-    rate(state, near, loud, error);
     int32_t trust = state->trust;
     learn(state, bins);
+    int near = harken_near_step(&state->near, &state->leak, bins, spectrum, state->filter.unlearnt);
+    rate(state, loud, error);
     judge(state, loud, error);
     write(state, trust, mic, echo, linear);
     follow_delay(state);
@@ -294,7 +255,7 @@ int harken_echo_step(harken_echo *state, const int16_t *mic, const int16_t *refe
     if (state->silent > KALMAN_PARTITIONS) {
         memset(state->estimate, 0, sizeof(state->estimate));
         memmove(linear, mic, sizeof(state->estimate));
-        state->holding = 0;
+        state->near.holding = 0;
         return 0;
     }
     hear(state, state->late);

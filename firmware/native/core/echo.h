@@ -4,10 +4,6 @@
 // patterns finds first (delay.h) and the filter itself then follows, whole partitions at a time, as clocks
 // drift. Where the filter does more harm than good, as after somebody moved the device, its estimate is
 // faded out and, if that lasts, forgotten. No delay is added: the output is that of the same hop.
-//
-// The near talker is told from the loudspeaker by the output's power over the echo's: it has a floor in
-// each room and loudspeaker, which is followed quickly downwards and slowly upwards, and over which
-// echo alone does not rise.
 #ifndef HARKEN_ECHO_H
 #define HARKEN_ECHO_H
 
@@ -17,6 +13,7 @@
 #include "export.h"
 #include "kalman.h"
 #include "leak.h"
+#include "near.h"
 
 #define ECHO_HOP KALMAN_HOP
 // Hops of the reference that are kept: the longest delay, and the frame that begins there.
@@ -31,6 +28,7 @@ typedef struct {
     harken_kalman filter;
     harken_delay delay;
     harken_leak leak;
+    harken_near near;
     int16_t kept[ECHO_KEPT][ECHO_HOP]; // of the reference, a ring
     int16_t mic_before[ECHO_HOP];
     int16_t estimate[ECHO_HOP];
@@ -46,11 +44,6 @@ typedef struct {
     int32_t trust; // part of the estimate that is taken out, Q15
     uint64_t loud; // while the near talker is silent, smoothed over a second: microphone, output; Q6
     uint64_t left;
-    int32_t ratio;    // floor of the output's power over the echo's, log2, Q10, Q6 more
-    uint64_t echoing; // power of the echo, dying away no faster than a room
-    uint32_t history; // a bit a hop: near talker
-    uint32_t holding; // hops for which ECHO_NEAR still holds
-    int32_t flags;
 } harken_echo;
 
 HARKEN_EXPORT uint32_t harken_echo_size(void);
