@@ -8,8 +8,6 @@
 #include <string.h>
 
 #include "int8_engine.h"
-#include "speech_features.h"
-#include "vad.h"
 
 static uint32_t state = 1;
 
@@ -50,43 +48,22 @@ static int run(const uint8_t *model, size_t length) {
     if (harken_model_check(model, length) != HKM_OK) {
         return 0;
     }
-    harken_model *wake = malloc(harken_model_size(model));
-    harken_model_reset(wake, model);
-    size_t features = harken_model_features(wake);
+    harken_model *running = malloc(harken_model_size(model));
+    harken_model_reset(running, model);
+    size_t features = harken_model_features(running);
     int8_t *row = malloc(features);
-    for (uint32_t n = 0; n < 2 * harken_model_stride(wake) && n < 64; n++) {
+    uint8_t *outputs = malloc(harken_model_outputs(running));
+    for (uint32_t n = 0; n < 2 * harken_model_stride(running) && n < 64; n++) {
         for (size_t c = 0; c < features; c++) {
             row[c] = (int8_t)chance(256);
         }
-        harken_model_step(wake, row);
+        harken_model_step(running, row);
+        memcpy(outputs, harken_model_output(running), harken_model_outputs(running));
     }
+    free(outputs);
     free(row);
-    free(wake);
+    free(running);
     return 1;
-}
-
-static void run_sounds(void) {
-    harken_features *features = malloc(harken_features_size());
-    harken_vad *vad = malloc(harken_vad_size());
-    int16_t *hop = malloc(FEATURE_HOP * sizeof(int16_t));
-    int8_t *row = malloc(FEATURE_CHANNELS);
-    harken_features_reset(features);
-    harken_vad_init(vad);
-    for (int n = 0; n < 3000; n++) {
-        uint32_t kind = chance(4);
-        for (int s = 0; s < FEATURE_HOP; s++) {
-            hop[s] = (int16_t)(kind == 0 ? -32768 : kind == 1 ? (s & 1 ? 32767 : -32768) : chance(65536));
-            if (kind == 3) {
-                hop[s] = (int16_t)(hop[s] >> 13);
-            }
-        }
-        harken_features_step(features, hop, row);
-        harken_vad_step(vad, hop, -1);
-    }
-    free(features);
-    free(vad);
-    free(hop);
-    free(row);
 }
 
 int main(int count, char **arguments) {
@@ -97,7 +74,6 @@ int main(int count, char **arguments) {
     static uint8_t good[1 << 17];
     size_t length = fread(good, 1, sizeof(good), file);
     fclose(file);
-    run_sounds();
     const hkm_header *head = hkm_head(good);
     size_t numbers = head->operations + (size_t)head->operation_count * sizeof(hkm_operation);
     long accepted = 0;
