@@ -32,6 +32,7 @@ _folder = click.argument(  # pyright: ignore[reportUnknownMemberType]
 
 
 _ELSEWHERE = {
+    "eval": "harken_models.measure.commands:evaluate_model",
     "train-noise": "harken_models.train.vad_commands:train_noise",
     "train-vad": "harken_models.train.vad_commands:train_vad",
     "train-wake": "harken_models.train.commands:train_wake",

@@ -9,8 +9,7 @@ figure: nobody can say which of the talkers a detector ought to have heard.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -30,22 +29,18 @@ from harken_models import store
 from harken_models.core import HOP, Features, Model, Vad
 from harken_models.measure.detectors import EnergyVad, Heard, ModelVad, WebRtcVad
 from harken_models.measure.ours import shipped_tflite
-from harken_models.measure.scores import roc
 from harken_models.measure.speech_streams import cases, hear
-from harken_models.measure.vad_scores import best_lead, end_lags_ms, stream_auc
+from harken_models.measure.vad_accuracy import measure_vad
 from harken_models.pack import pack
-from harken_models.scenes.labels import SPEECH, UNSURE
 from harken_models.train.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from harken_models.measure.detectors import Detector
-    from harken_models.measure.speech_streams import SpeechStream
+    from harken_models.measure.vad_accuracy import VadAccuracy
 
     Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
-
-Value = TypeVar("Value")
 
 __all__ = ["QUICK", "ROUNDS", "SETTINGS", "run"]
 
@@ -74,23 +69,14 @@ def run(options: BenchOptions) -> BenchResult:
         _Silero(),
         WebRtcVad(),
     ]
-    wanted = cases(quick=options.quick)
-    with progress.showing(f"{len(wanted)} streams") as report:
-        streams: list[SpeechStream] = []
-        for at, case in enumerate(wanted):
-            report(at, len(wanted), case.label)
-            streams.append(hear(case))
-    heard: dict[str, list[Heard]] = {}
-    for detector in detectors:
-        with progress.showing(detector.name) as report:
-            heard[detector.name] = []
-            for at, stream in enumerate(streams):
-                report(at, len(streams), stream.case.label)
-                heard[detector.name].append(detector.run(stream.samples))
-    accuracy, data = _accuracy(streams, heard)
+    found = measure_vad(detectors, progress, quick=options.quick)
     with progress.showing("CPU"):
-        cpu = _cpu(model, streams[0].samples, options.rounds)
-    return BenchResult("vad", (*accuracy, *_lags(streams, heard), *cpu), data)
+        cpu = _cpu(model, hear(cases()[0]).samples, options.rounds)
+    data = {
+        "roc": {name: accuracy.curve for name, accuracy in found.items()},
+        "auc": {name: dict(accuracy.groups) for name, accuracy in found.items()},
+    }
+    return BenchResult("vad", (*_figures(found), *cpu), data)
 
 
 class _Silero:
@@ -113,94 +99,32 @@ class _Silero:
         return SileroVad(self._path).feed(samples.tobytes())
 
 
-def _accuracy(
-    streams: Sequence[SpeechStream], heard: Mapping[str, Sequence[Heard]]
-) -> tuple[list[Figure], dict[str, Any]]:
-    by: dict[str, float] = {}
-    slices: dict[str, dict[str, float]] = {}
-    curves: dict[str, Any] = {}
-    for name, answers in heard.items():
-        lead = best_lead(streams, answers)
-        areas = [stream_auc(s, h, lead) for s, h in zip(streams, answers, strict=True)]
-        by[name] = round(float(np.mean(_judged(streams, areas))), 4)
-        slices[name] = _sliced(streams, areas)
-        curves[name] = _curve(_judged(streams, streams), _judged(streams, answers), lead)
-    minutes = sum(len(stream.samples) for stream in streams) / 16_000 / 60
-    detail = {"by": by, "by background": slices, "minutes": round(minutes, 1)}
-    goal = Goal("difference", ">=", -0.01)
-    line = counted(
-        "area under the ROC curve, mean over the streams",
-        "AUC",
-        goal,
-        by[_OURS],
-        rival=(_SILERO, by[_SILERO]),
-        floor=(_WEBRTC, by[_WEBRTC]),
-        detail=detail,
-    )
-    return [line], {"roc": curves, "auc": slices}
-
-
-def _judged(streams: Sequence[SpeechStream], values: Sequence[Value]) -> list[Value]:
-    """Those of the streams that count."""
-    pairs = zip(streams, values, strict=True)
-    return [value for stream, value in pairs if stream.case.background != "babble"]
-
-
-def _sliced(streams: Sequence[SpeechStream], areas: Sequence[float]) -> dict[str, float]:
-    """Means over the streams of one background, of one ratio, and with or without a room."""
-    groups: defaultdict[str, list[float]] = defaultdict(list)
-    for stream, area in zip(streams, areas, strict=True):
-        case = stream.case
-        groups[case.background].append(area)
-        if case.background == "babble":
-            continue
-        groups["in a room" if case.reverberant else "dry"].append(area)
-        if case.background != "quiet":
-            groups[f"{case.snr_db:.0f} dB"].append(area)
-    return {name: round(float(np.mean(values)), 4) for name, values in groups.items()}
-
-
-def _curve(streams: Sequence[SpeechStream], heard: Sequence[Heard], lead: int) -> dict[str, Any]:
-    """The ROC over all streams together: one threshold for all."""
-    scores: list[Any] = []
-    truths: list[Any] = []
-    for stream, answer in zip(streams, heard, strict=True):
-        count = len(stream.labels) - lead
-        labels = stream.labels[:count]
-        sure = labels != UNSURE
-        scores.append(answer.scores[lead : lead + count][sure])
-        truths.append(labels[sure] == SPEECH)
-    alarms, hits = roc(np.concatenate(scores), np.concatenate(truths))
-    return {"false alarms": np.round(alarms, 4).tolist(), "hits": np.round(hits, 4).tolist()}
-
-
-def _lags(streams: Sequence[SpeechStream], heard: Mapping[str, Sequence[Heard]]) -> list[Figure]:
-    """Median lag of the end of speech, over all ends."""
-    by: dict[str, float] = {}
-    more: dict[str, dict[str, float]] = {}
-    counting = _judged(streams, streams)
-    for name, every in heard.items():
-        answers = _judged(streams, every)
-        pairs = list(zip(counting, answers, strict=True))
-        lags = np.array([lag for s, h in pairs for lag in end_lags_ms(s, h)])
-        dry = [lag for s, h in pairs if not s.case.reverberant for lag in end_lags_ms(s, h)]
-        by[name] = float(np.median(lags))
-        more[name] = {
-            "median without a room": float(np.median(dry)),
-            "90 % within": float(np.percentile(lags, 90)),
-            "cut off early by more than 100 ms": round(float(np.mean(lags < -100)), 4),
-            "ends": len(lags),
-        }
+def _figures(found: Mapping[str, VadAccuracy]) -> list[Figure]:
+    areas = {name: accuracy.area for name, accuracy in found.items()}
+    lags = {name: accuracy.end_lag_ms for name, accuracy in found.items()}
     return [
+        counted(
+            "area under the ROC curve, mean over the streams",
+            "AUC",
+            Goal("difference", ">=", -0.01),
+            areas[_OURS],
+            rival=(_SILERO, areas[_SILERO]),
+            floor=(_WEBRTC, areas[_WEBRTC]),
+            detail={
+                "by": areas,
+                "by background": {name: dict(each.groups) for name, each in found.items()},
+                "minutes": round(found[_OURS].minutes, 1),
+            },
+        ),
         counted(
             "lag of the end of speech, median",
             "ms",
             Goal("figure", "<=", 50.0),
-            by[_OURS],
-            rival=(_SILERO, by[_SILERO]),
-            floor=(_WEBRTC, by[_WEBRTC]),
-            detail={"by": by, "more": more},
-        )
+            lags[_OURS],
+            rival=(_SILERO, lags[_SILERO]),
+            floor=(_WEBRTC, lags[_WEBRTC]),
+            detail={"by": lags, "more": {name: dict(each.ends) for name, each in found.items()}},
+        ),
     ]
 
 

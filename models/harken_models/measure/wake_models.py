@@ -24,12 +24,21 @@ if TYPE_CHECKING:
     Octets = np.ndarray[tuple[int], np.dtype[np.uint8]]
     Means = np.ndarray[tuple[int], np.dtype[np.float64]]
 
-__all__ = ["PUBLISHED", "Engine", "WakeModel", "detections", "published", "read_model", "shipped"]
+__all__ = [
+    "NOT_WORDS",
+    "PUBLISHED",
+    "WakeModel",
+    "detections",
+    "published",
+    "read_model",
+    "shipped",
+]
 
 PUBLISHED: Final = ("alexa", "hey_jarvis", "hey_mycroft", "okay_nabu")
 """The microWakeWord models in the model store, as their files are called."""
 
-Engine = str
+NOT_WORDS: Final = ("vad", "noise")
+"""What the manifests of shipped models that are no wake words give as their phrase."""
 _REFRACTORY_ROWS: Final = 100
 """A device is deaf so long after a detection."""
 
@@ -104,11 +113,8 @@ def published() -> list[WakeModel]:
 
 def shipped() -> list[WakeModel]:
     """The wake words that Harken ships."""
-    return [
-        read_model(path)
-        for path in sorted(SHIPPED.glob("*.tflite"))
-        if b'"wake_word"' in path.with_suffix(".json").read_bytes()
-    ]
+    found = (read_model(path) for path in sorted(SHIPPED.glob("*.tflite")))
+    return [model for model in found if model.phrase not in NOT_WORDS]
 
 
 @lru_cache(maxsize=32)
