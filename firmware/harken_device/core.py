@@ -4,13 +4,16 @@ The native module, loaded or compiled into the image, is all of it. A board for 
 neither has the same models, features and voice activity in viper, and of the cleaner the gain.
 """
 
+NATIVE = True  # all of the cleaner is there, and its sound comes 10 ms late
+
 try:
     from harken_core import Cleaner, Features, Model, Vad, mask
 except ImportError:
+    NATIVE = False
     from harken_device.viper.cleaner import Cleaner  # type: ignore[assignment]
     from harken_device.viper.features import Features  # type: ignore[assignment]
     from harken_device.viper.masking import mask
     from harken_device.viper.model import Model  # type: ignore[assignment]
     from harken_device.viper.vad import Vad  # type: ignore[assignment]
 
-__all__ = ["Cleaner", "Features", "Model", "Vad", "mask"]
+__all__ = ["NATIVE", "Cleaner", "Features", "Model", "Vad", "mask"]

@@ -1,6 +1,7 @@
 """Boot: what the image's `main.py` calls."""
 
 import asyncio
+import gc
 import sys
 
 from micropython import const
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from harken_device.audio.models import Weights
     from harken_device.audio.wake import WakeWord
     from harken_device.config import Config
+
+# A heap without room to spare is kept in order: what is thrown away is collected every so many
+# bytes, so that what stays is not strewn over it. In a large one a collection takes long: seldom.
+_SMALL_HEAP = const(1_000_000)
+_TIDY_BYTES = const(4096)
 
 
 def main() -> None:
@@ -37,18 +43,24 @@ def main() -> None:
 
 
 def _app(hal: "Board") -> "App":
-    from harken_device.app import App
-    from harken_device.audio.engine import Engine
-    from harken_device.audio.hearing import Hearing
+    if gc.mem_free() < _SMALL_HEAP:
+        gc.threshold(_TIDY_BYTES)
+    # The largest pieces first, while the heap is whole; imports come between.
     from harken_device.config import Config
 
     config = Config("config.json", hal.log)
-    # The canceller's state is the largest piece of the heap: first, while it is whole. Models are
-    # last: what does not fit is left out.
+    from harken_device.audio.hearing import Hearing
+
     hearing = Hearing(_parts(config))
+    from harken_device.audio.engine import Engine
+
     engine = Engine(hal, hearing, config.number("endpoint_ms"))
+    from harken_device.app import App
+
+    app = App(hal, config, engine)
+    # Last: a model that does not fit is left out.
     listen_for(hearing, config, hal.log)
-    return App(hal, config, engine)
+    return app
 
 
 def _parts(config: "Config") -> int:

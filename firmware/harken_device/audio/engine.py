@@ -83,6 +83,7 @@ class Engine:
         self._speaker = hal.speaker
         self.hearing = hearing
         self._mic = bytearray(2 * _BLOCK)
+        self._cleaned = bytearray(2 * _BLOCK)
         self._speech = Speech(endpoint_ms)
         self._uplink = Uplink(hearing.delay_ms)
         self._playout = Playout()
@@ -111,11 +112,11 @@ class Engine:
         # What was written two blocks ago; the slot after it takes the next block.
         last = self._out
         self.loopback = self._outs[last - 1 if last > 0 else _OUTPUT_DELAY_BLOCKS]
-        heard = self.hearing.step(mic, self.loopback, playout.playing, uplink.block)
+        heard = self.hearing.step(mic, self.loopback, playout.playing, self._cleaned)
         if heard & BARGE_IN and self.interruptible:
             playout.drop()
         events = HOP | heard & _WORDS | self._play()
-        uplink.advance()
+        uplink.put(self._cleaned)
         if uplink.listening:
             events |= self._follow(heard & VOICE != 0)
             if uplink.step():

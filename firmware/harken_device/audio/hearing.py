@@ -43,7 +43,7 @@ class Hearing:
 
     Args:
         parts: of the cleaner that are on, a sum of `HIGHPASS` .. `GAIN`; 0: no cleaner at all. A
-            core without one is as if it were 0.
+            board without our C has no more of them than the gain.
 
     Attributes:
         delay_ms: by which the cleaned sound is behind the microphone.
@@ -53,8 +53,8 @@ class Hearing:
 
     def __init__(self, parts: int) -> None:
         self._cleaner = _cleaner(parts)
-        self.cancels = self._cleaner is not None and parts & ECHO != 0
-        self.delay_ms = _CLEANER_DELAY_MS if self._cleaner is not None else 0
+        self.cancels = core.NATIVE and parts & ECHO != 0
+        self.delay_ms = _CLEANER_DELAY_MS if core.NATIVE and parts else 0
         self._linear = bytearray(_BLOCK_BYTES)
         self._features = core.Features()
         self._row = bytearray(_FEATURES)
@@ -79,9 +79,7 @@ class Hearing:
         self._vad_model = vad
         self._noise_model = noise if self._cleaner is not None else None
 
-    def step(
-        self, mic: bytearray, loudspeaker: bytearray, playing: bool, out: "bytearray | memoryview"
-    ) -> int:
+    def step(self, mic: bytearray, loudspeaker: bytearray, playing: bool, out: bytearray) -> int:
         """Take one block; allocates nothing.
 
         Args:
@@ -113,9 +111,7 @@ class Hearing:
             events |= BARGE_IN
         return events
 
-    def _clean(
-        self, mic: bytearray, loudspeaker: "bytearray | None", out: "bytearray | memoryview"
-    ) -> bytearray:
+    def _clean(self, mic: bytearray, loudspeaker: "bytearray | None", out: bytearray) -> bytearray:
         """Fill `out`; the block that is listened to."""
         cleaner = self._cleaner
         if cleaner is None:
@@ -157,9 +153,8 @@ class Hearing:
 
 
 def _cleaner(parts: int) -> "Cleaner | None":
-    kind = getattr(core, "Cleaner", None)
-    if kind is None or parts == 0:
+    if not parts:
         return None
-    cleaner: Cleaner = kind()
+    cleaner = core.Cleaner()
     cleaner.switch(parts)
     return cleaner

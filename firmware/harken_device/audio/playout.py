@@ -5,6 +5,8 @@ in the middle, the decoder conceals for a while; then there is silence until the
 reached again, and the target grows. An answer without such a gap shrinks it.
 """
 
+from array import array
+
 from harken_opus import Decoder, packet_samples
 from micropython import RingIO, const
 
@@ -42,8 +44,8 @@ class Playout:
         self._decoder = Decoder(_RATE)
         self._packets = RingIO(_MOST_BYTES)
         self._packet = bytearray(LARGEST_PACKET)
-        self._lengths = [0] * _MOST_PACKETS
-        self._samples = [0] * _MOST_PACKETS
+        self._lengths = array("H", bytes(2 * _MOST_PACKETS))
+        self._samples = array("H", bytes(2 * _MOST_PACKETS))
         self._pcm = bytearray(2 * _LARGEST_FRAME)
         self._full = _FULL_GAIN
         self._gain = _FULL_GAIN

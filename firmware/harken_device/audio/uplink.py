@@ -7,6 +7,8 @@ begins, encoding begins a little earlier, and catches up by one packet a hop.
 from harken_opus import Encoder
 from micropython import const
 
+from harken_device.audio.samples import copy
+
 _RATE = const(16_000)
 _BLOCK_BYTES = const(320)
 _RING_BLOCKS = const(36)  # a multiple of every frame length, so that no frame wraps
@@ -29,12 +31,8 @@ class Uplink:
 
     def __init__(self, delay_ms: int = 0) -> None:
         self._encoder = Encoder(_RATE, _BITRATE, _COMPLEXITY)
-        ring = memoryview(bytearray(_RING_BLOCKS * _BLOCK_BYTES))
-        self._ring = ring
-        self._blocks = [
-            ring[i * _BLOCK_BYTES : (i + 1) * _BLOCK_BYTES] for i in range(_RING_BLOCKS)
-        ]
-        self._slot = 0  # where the next block is written
+        self._ring = memoryview(bytearray(_RING_BLOCKS * _BLOCK_BYTES))
+        self._at = 0  # where the next block is written
         self._written = 0  # blocks in all, less whole rings that were forgotten
         self._ms = -delay_ms & _CLOCK_MS  # device time at the end of the last block's sound
         self._next = -1  # first block not yet encoded; -1: not listening
@@ -60,15 +58,11 @@ class Uplink:
         if self._next >= 0:
             self._next -= self._next % blocks
 
-    @property
-    def block(self) -> memoryview:
-        """Where the next block is to be written."""
-        return self._blocks[self._slot]
-
-    def advance(self) -> None:
-        """`block` has been written."""
-        slot = self._slot + 1
-        self._slot = slot if slot < _RING_BLOCKS else 0
+    def put(self, block: bytearray) -> None:
+        """Take 160 samples. Allocates nothing."""
+        copy(self._ring, self._at, block, 0, _BLOCK_BYTES)
+        at = self._at + _BLOCK_BYTES
+        self._at = at if at < _RING_BLOCKS * _BLOCK_BYTES else 0
         self._written += 1
         self._ms = self._ms + 10 & _CLOCK_MS
         if self._next < 0 and self._written >= 2 * _RING_BLOCKS:

@@ -253,8 +253,7 @@ def case_the_first_audible_sample_is_told():
 
 def hear(uplink, blocks, start=0):
     for n in range(blocks):
-        uplink.block[:] = bytes(tone(BLOCK, (start + n) * BLOCK))
-        uplink.advance()
+        uplink.put(tone(BLOCK, (start + n) * BLOCK))
 
 
 def case_nothing_is_encoded_unless_listening():
@@ -282,8 +281,7 @@ def case_the_preroll_is_what_was_heard():
     uplink = Uplink()
     for n in range(50):
         amplitude = 8000 if n < 40 else 0
-        uplink.block[:] = bytes(tone(BLOCK, n * BLOCK, amplitude))
-        uplink.advance()
+        uplink.put(tone(BLOCK, n * BLOCK, amplitude))
     uplink.listen(200)
     decoder, pcm = Decoder(16000), bytearray(640)
     levels = []
@@ -799,8 +797,7 @@ def case_playing_and_encoding_allocate_nothing():
             packet = made[n // 2 % 20]
             playout.packet(packet, 0, len(packet))
         playout.block(out)
-        samples.copy(uplink.block, 0, mic, 0, 2 * BLOCK)
-        uplink.advance()
+        uplink.put(mic)
         uplink.step()
     micropython.heap_unlock()
     after = gc.mem_alloc()

@@ -71,8 +71,7 @@ def case_the_clock_wraps_and_nothing_else_changes():
 
 def hear(uplink, blocks):
     for _ in range(blocks):
-        uplink.block[:] = bytes(2 * BLOCK)
-        uplink.advance()
+        uplink.put(bytes(2 * BLOCK))
 
 
 def case_the_time_of_packets_wraps():
