@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from harken_models.train.vad_scenes import Sources
     from harken_models.train.work import Stage
 
-__all__ = ["NOISES", "SHAPE", "Recipe", "TrainedNet", "heard_stage", "model_stage", "train_vad"]
+__all__ = [
+    "NOISES",
+    "SHAPE",
+    "Recipe",
+    "TrainedNet",
+    "heard_stage",
+    "label_weights",
+    "model_stage",
+    "train_vad",
+]
 
 NOISES = (
     "white", "pink", "brown", "hum", "fan", "traffic", "babble",
@@ -176,7 +185,7 @@ def model_stage(work: Work, name: str, shape: Shape, scenes: Stage, trained: Sta
 def _batches(heard: Heard, batch: int, rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
     """Windows float32, wanted answers and their weights [batch, answers, 1]."""
     first = SHAPE.window_rows - 1
-    weights = _weights(heard.labels)
+    weights = label_weights(heard.labels)
     for rows, labels, weight in windows(
         heard, (heard.labels, weights), first + _ANSWERS, batch, rng
     ):
@@ -186,7 +195,7 @@ def _batches(heard: Heard, batch: int, rng: np.random.Generator) -> Iterator[tup
         yield values, wanted, weight[:, first:, None]
 
 
-def _weights(labels: NDArray[np.int8]) -> NDArray[np.float32]:
+def label_weights(labels: NDArray[np.int8]) -> NDArray[np.float32]:
     """What an answer to each row counts: nothing where the truth is unsure."""
     weights = np.isin(labels, (SILENCE, SPEECH)).astype(np.float32)
     for scene, weight in zip(labels, weights, strict=True):

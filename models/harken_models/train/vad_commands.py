@@ -116,7 +116,7 @@ def _trained_vad(out: Path, folder: Path, recipe: Recipe, quiet: bool) -> list[P
     progress = Progress(quiet=quiet)
     trained = train(folder, recipe, progress)
     with progress.showing("measuring") as report:
-        judged = judge(trained.packed, report, quick=recipe.small)
+        judged = judge(trained.packed, report, miniature=recipe.small)
     return write_vad(out, recipe, trained, judged)
 
 

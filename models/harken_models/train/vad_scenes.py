@@ -272,7 +272,7 @@ def _heard(dry: Signal, taps: Signal) -> Signal:
 def _pause(rng: np.random.Generator) -> int:
     """Samples between two utterances: whole hops, short pauses as likely as ten times longer."""
     shortest, longest = _PAUSE_S
-    seconds = shortest * (longest / shortest) ** rng.random()
+    seconds = shortest * float((longest / shortest) ** rng.random())
     return round(seconds * RATE) // HOP * HOP
 
 
