@@ -19,7 +19,7 @@
 #define HISTORY 5
 #define HOPS_OVER 3
 // Hops for which it holds, through the dips of speech.
-#define HOLD 8
+#define HOLD 20
 #define SUSPECTED 0xff
 
 void harken_near_reset(harken_near *state) {
