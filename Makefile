@@ -42,7 +42,7 @@ native: ## rebuild the native audio core for every architecture
 	$(PY) firmware/native/build.py
 
 bench: ## every benchmark, one after the other
-	for name in start wake codec relay turn; do .venv/bin/harken bench $$name || exit 1; done
+	for name in start wake wake-accuracy echo vad device codec relay turn; do .venv/bin/harken bench $$name || exit 1; done
 
 clean: ## throw away what was built, keep downloads and models
 	rm -rf build dist runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
