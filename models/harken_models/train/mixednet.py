@@ -124,9 +124,11 @@ class MixedNet:
     Args:
         shape: its form.
         seed: of its first weights.
+        dropout: share of the last layer's channels that a window in training does without.
     """
 
-    def __init__(self, shape: Shape, seed: int) -> None:
+    def __init__(self, shape: Shape, seed: int, dropout: float = 0.0) -> None:
+        self._dropout, self._seed = dropout, seed
         self.shape = shape
         self._tf: Any = importlib.import_module("tensorflow")
         self._rng = np.random.default_rng(seed)
@@ -162,6 +164,9 @@ class MixedNet:
             name = f"block{number}"
             spread = tf.nn.conv1d(mixed, self.trainable[f"{name}/weights"], 1, "VALID")
             flow = self._normalised(spread, name, training=training)
+        if training and self._dropout:
+            whole = [tf.shape(flow)[0], 1, flow.shape[2]]
+            flow = tf.nn.dropout(flow, self._dropout, noise_shape=whole, seed=self._seed)
         answers = tf.nn.conv1d(flow, self.trainable["head/weights"], 1, "VALID")
         return answers + self.trainable["head/bias"]
 

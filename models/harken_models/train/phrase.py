@@ -24,6 +24,7 @@ _MOST_LETTERS = 40
 _MOST_WORDS = 5
 _LEAST_LETTERS = 3
 _ALLOWED = re.compile(r"[A-Za-z][A-Za-z' -]*")
+_SIGNS = re.compile(r"[^A-Za-z' -]")
 _VOWELS = frozenset("aeiouAEIOU@3V0&")
 _DEADLINE_S = 60.0
 _NEAR = 0.6
@@ -85,8 +86,8 @@ def pronounced(texts: Sequence[str]) -> list[tuple[str, ...]]:
             "espeak-ng is not installed: pronunciations are not known",
             hint="apt-get install espeak-ng",
         )
-    # A full stop keeps it from joining lines into one sentence.
-    spoken = "".join(f"{text} .\n" for text in texts)
+    # A full stop keeps it from joining lines into one sentence; another sign would part one.
+    spoken = "".join(f"{re.sub(_SIGNS, ' ', text)} .\n" for text in texts)
     done = subprocess.run(
         ["espeak-ng", "-q", "-v", "en-us", "-x", "--sep=_"],
         input=spoken, capture_output=True, text=True, timeout=_DEADLINE_S, check=False,

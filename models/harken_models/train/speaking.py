@@ -18,6 +18,7 @@ import numpy as np
 
 from harken.errors import StartError
 from harken_models.store import weights
+from harken_models.train.accents import ACCENTS, accented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -188,11 +189,14 @@ def _pico(
     done = 0
     for name in sorted({each.voice.name for each in utterances}):
         lines: list[str] = []
-        for each, path in zip(utterances, paths, strict=True):
-            if each.voice.name == name:
-                speed, pitch = round(100 * each.speed), round(100 * each.pitch)
-                text = f'<pitch level="{pitch}">{each.text}</pitch>'
-                lines.append(f'{path}\t<speed level="{speed}">{text}</speed>')
+        mine = [pair for pair in zip(utterances, paths, strict=True) if pair[0].voice.name == name]
+        texts = [each.text for each, _ in mine]
+        if name in ACCENTS:
+            texts = [f'<phoneme ph="{sounds}"/>' for sounds in accented(texts, name)]
+        for (each, path), text in zip(mine, texts, strict=True):
+            speed, pitch = round(100 * each.speed), round(100 * each.pitch)
+            inner = f'<pitch level="{pitch}">{text}</pitch>'
+            lines.append(f'{path}\t<speed level="{speed}">{inner}</speed>')
         _run([sys.executable, "-c", _PICO, name], "\n".join(lines))
         done += len(lines)
         told(done)

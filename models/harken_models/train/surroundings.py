@@ -14,6 +14,7 @@ import numpy as np
 from scipy import signal as _signal  # type: ignore[import-untyped]
 
 from harken.errors import RigError
+from harken_models.core import Cleaner
 from harken_models.scenes import corpora
 from harken_models.scenes.mix import active_rms, level, to_int16
 from harken_models.scenes.room import random_room
@@ -38,6 +39,7 @@ _LONGEST_S = 0.4
 """Reverberation is cut here, where it is 30 dB or more below the sound in most rooms."""
 _MUSIC_FOR_VALIDATION = "macroform-the_simplicity"
 _TALKERS_FOR_VALIDATION = ("ivrvoice-ru",)
+
 
 signal = cast("Any", _signal)
 
@@ -161,7 +163,9 @@ class Surroundings:
             if rms > 0:
                 snr = rng.uniform(lowest, highest)
                 total += background * (reference / rms * 10 ** (-snr / 20))
-        return to_int16(total)
+        cleaner = Cleaner()
+        cleaner.switch(Cleaner.HIGHPASS)  # what the models hear of it where nothing plays
+        return cast("Samples", cleaner.run(to_int16(total), None)[1])
 
     def _backgrounds(
         self, count: int, rng: np.random.Generator
@@ -171,7 +175,7 @@ class Surroundings:
         chance = rng.random()
         if chance < 0.45:
             kind = list(self.noises)[int(rng.integers(len(self.noises)))]
-            found.append((_stretch(self.noises[kind], count, rng), 2, 28))
+            found.append((_stretch(self.noises[kind], count, rng), 3, 28))
         elif chance < 0.65:
             found.append((_stretch(self.music, count, rng), 3, 25))
         if rng.random() < 0.2:

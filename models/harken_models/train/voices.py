@@ -37,7 +37,7 @@ _FESTIVAL: Final = {
     "us/cmu_us_slt_arctic_hts": ("cmu_us_slt_arctic_hts", "slt"),
 }
 _FESTIVAL_ROOT: Final = Path("/usr/share/festival/voices")
-_PICO: Final = {"en-US": "pico-us", "en-GB": "pico-gb"}
+_PICO: Final = {"en-US": "pico-us", "en-GB": "pico-gb", "de-DE": "pico-de", "it-IT": "pico-it"}
 _ACCENTS: Final = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-us")
 # Those of espeak-ng's variants that sound like people.
 _VARIANTS: Final = (

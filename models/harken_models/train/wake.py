@@ -19,9 +19,9 @@ from harken_models.train.wake_clips import Clips, read_clips, write_clips
 from harken_models.train.wake_fit import (
     Pools,
     hardest_windows,
+    kept_rows,
     load_network,
     train_network,
-    window_rows,
 )
 from harken_models.train.wake_recipe import shape_of
 from harken_models.train.wake_scenes import Plan, blocks, placed
@@ -42,6 +42,8 @@ __all__ = ["Trained", "train"]
 
 _BLOCKS_AN_HOUR = 120
 _HARD = 2500
+_VERSION = 1
+"""Counted up whenever the same settings would give another model, so that no old stage is taken."""
 _NATURAL_SHARE = 0.65
 _CHECKED_ROWS = 30_000
 
@@ -72,6 +74,7 @@ class _Stages:
 
     def __init__(self, recipe: Recipe, work: Work) -> None:
         self._recipe, self._work = recipe, work
+        self._form = {"shape": repr(shape_of(recipe)), "version": _VERSION}
 
     def confusables(self) -> Stage:
         recipe = self._recipe
@@ -124,6 +127,7 @@ class _Stages:
             np.save(folder / "blocks.npy", blocks(plan, _blocks(recipe, part), report))
 
         settings = recipe.part("seed", "times", "hours", "test_hours")
+        settings["version"] = _VERSION
         return self._work.stage(
             f"scenes-{part}", f"scenes to {_AIM[part]}", make, settings, [clips, around]
         )
@@ -134,7 +138,7 @@ class _Stages:
         def make(folder: Path, report: Report) -> None:
             _train(recipe, _pools(recipe, clips, scenes, None), None, folder, report)
 
-        settings = recipe.part("seed", "batch", "filters", "first_steps")
+        settings = recipe.part("seed", "batch", "first_steps") | self._form
         return self._work.stage("first-round", "training", make, settings, [clips, scenes])
 
     def mined(self, around: Stage, first: Stage) -> Stage:
@@ -158,7 +162,7 @@ class _Stages:
                 start = {name: arrays[name] for name in arrays.files}
             _train(recipe, _pools(recipe, clips, scenes, mined), start, folder, report)
 
-        settings = recipe.part("seed", "batch", "second_steps")
+        settings = recipe.part("seed", "batch", "second_steps") | self._form
         after = [clips, scenes, first, mined]
         return self._work.stage("second-round", "training on them as well", make, settings, after)
 
@@ -232,7 +236,7 @@ def _blocks(recipe: Recipe, part: Part) -> int:
 
 def _pools(recipe: Recipe, clips: Stage, scenes: Stage, mined: Stage | None) -> Pools:
     said: Clips = read_clips(clips.folder, "train")
-    rows = window_rows(shape_of(recipe))
+    rows = kept_rows(shape_of(recipe))
     natural = np.array([each.voice.engine in NATURAL for each in said.phrase], bool)
     phrase: Scenes = np.load(scenes.folder / "phrase.npy")
     along = np.resize(natural, len(phrase))

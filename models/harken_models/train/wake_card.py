@@ -91,7 +91,7 @@ def _write_card(path: Path, recipe: Recipe, trained: Trained, results: Results, 
     natural = results.recall("flite", "festival", "pico", "piper")
     intro = (
         f"Wakes a device at “{recipe.phrase}” (English). An int8 streaming network that hears "
-        f"1.7 s and answers every 30 ms; it runs on Harken's engine and, with its manifest, as an "
+        f"1.6 s and answers every 30 ms; it runs on Harken's engine and, with its manifest, as an "
         f"ESPHome `micro_wake_word` model."
     )
     sections = [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harken_models.core import FEATURES
 from harken_models.train.fit import fit, weighted_cross_entropy
 from harken_models.train.mixednet import MixedNet
 from harken_models.train.streaming import features_as_floats
@@ -26,20 +27,37 @@ if TYPE_CHECKING:
     from harken_models.train.wake_recipe import Recipe
     from harken_models.train.wake_scenes import Scenes
 
-__all__ = ["STEPS", "Pools", "hardest_windows", "load_network", "train_network", "window_rows"]
+__all__ = [
+    "STEPS",
+    "Pools",
+    "hardest_windows",
+    "kept_rows",
+    "load_network",
+    "train_network",
+    "window_rows",
+]
 
 STEPS = 16
 """Answers to a window."""
-_SAID = (1, 24)
+_SAID = (2, 27)
 _NOT_YET = -22
 _RATE = 1.5e-3
+_DROPOUT = 0.15
+_PACES = (0.84, 1.2)
+_TRACTS = (0.84, 1.18)
 _APART = 30
+_AFTER_PEAK = 6
 _AT_ONCE = 24
 
 
 def window_rows(shape: Shape) -> int:
     """Rows of a window that gives `STEPS` answers."""
     return shape.window_rows + shape.stride * (STEPS - 1)
+
+
+def kept_rows(shape: Shape) -> int:
+    """Rows that a window takes up at most, however fast it is said."""
+    return round(window_rows(shape) * _PACES[1]) + 2
 
 
 class Pools:
@@ -50,7 +68,7 @@ class Pools:
         chances: of each of them.
         confusable: the same of what sounds alike.
         blocks: int8 [m, BLOCK_ROWS, 40].
-        hard: int8 [k, window, 40] that were wrongly accepted before; may be none.
+        hard: int8 [k, `kept_rows`, 40] that were wrongly accepted before; may be none.
     """
 
     def __init__(
@@ -63,36 +81,74 @@ class Pools:
     def batches(self, shape: Shape, size: int, rng: np.random.Generator) -> Iterator[Any]:
         """Windows float32 [size, rows, 40], wanted answers and their weights [size, steps, 1]."""
         rows = window_rows(shape)
-        said, alike = round(0.36 * size), round(0.2 * size)
-        hard = round(0.2 * size) if len(self.hard) else 0
+        kinds = self._kinds(size)
         at = np.arange(STEPS) * shape.stride + shape.window_rows - 1
         while True:
-            windows = np.empty((size, rows, 40), np.int8)
+            values = np.empty((size, rows, FEATURES), np.float32)
             wanted = np.zeros((size, STEPS, 1), np.float32)
             weights = np.ones((size, STEPS, 1), np.float32)
-            for place in range(size):
-                if place < said:
-                    scene = self.phrase[np.searchsorted(self._along, rng.random())]
-                    start = END_ROW + int(rng.integers(8, 48)) - rows
-                    since = start + at - END_ROW
+            for place, kind in enumerate(kinds):
+                pace = float(rng.uniform(*_PACES))
+                scene, last = self._drawn(kind, round(rows * pace) + 2, rng)
+                if kind == "phrase":
+                    since = (last - END_ROW) / pace - (rows - 1 - at)
                     wanted[place, :, 0] = (since >= _SAID[0]) & (since <= _SAID[1])
                     weights[place, :, 0] = wanted[place, :, 0] + (since < _NOT_YET)
-                elif place < said + alike:
-                    scene = self.confusable[int(rng.integers(len(self.confusable)))]
-                    start = END_ROW + int(rng.integers(0, 60)) - rows
-                elif place < said + alike + hard:
-                    scene, start = self.hard[int(rng.integers(len(self.hard)))], 0
-                else:
-                    scene = self.blocks[int(rng.integers(len(self.blocks)))]
-                    start = int(rng.integers(len(scene) - rows + 1))
-                windows[place] = scene[start : start + rows]
-            values = features_as_floats(windows)
-            _mask(values, rng)
-            yield values, wanted, weights
+                values[place] = _paced(scene, last, rows, pace)
+            yield _other_voices(values, rng), wanted, weights
+
+    def _kinds(self, size: int) -> list[str]:
+        shares = {"phrase": 0.36, "confusable": 0.22, "hard": 0.2 if len(self.hard) else 0.0}
+        kinds = [kind for kind, share in shares.items() for _ in range(round(share * size))]
+        return kinds + ["blocks"] * (size - len(kinds))
+
+    def _drawn(self, kind: str, rows: int, rng: np.random.Generator) -> tuple[Any, int]:
+        """A scene, and the last row of a window of up to `rows` in it."""
+        if kind == "phrase":
+            scene = self.phrase[np.searchsorted(self._along, rng.random())]
+            return scene, END_ROW + int(rng.integers(8, 48))
+        if kind == "confusable":
+            scene = self.confusable[int(rng.integers(len(self.confusable)))]
+            return scene, END_ROW + int(rng.integers(0, 60))
+        if kind == "hard":
+            return self.hard[int(rng.integers(len(self.hard)))], self.hard.shape[1] - 1
+        scene = self.blocks[int(rng.integers(len(self.blocks)))]
+        return scene, int(rng.integers(rows, len(scene)))
+
+
+def _paced(scene: Any, last: int, rows: int, pace: float) -> Floats:
+    """`rows` rows up to row `last`, as if all had been said `pace` times as fast."""
+    at = np.maximum(last - np.arange(rows - 1, -1, -1) * pace, 0)
+    before = at.astype(np.int64)
+    after = np.minimum(before + 1, last)
+    part = (at - before).astype(np.float32)[:, None]
+    mixed = features_as_floats(scene[before]) * (1 - part)
+    return np.asarray(mixed + features_as_floats(scene[after]) * part, np.float32)
+
+
+def _other_voices(values: Floats, rng: np.random.Generator) -> Floats:
+    """The windows as other people and microphones would have given them.
+
+    Channels are stretched (vocal tract length perturbation: Jaitly and Hinton, 2013), tilted and
+    bent; some channels or some time are blanked (SpecAugment: Park et al., 2019).
+    """
+    size = len(values)
+    at = np.arange(FEATURES) * rng.uniform(*_TRACTS, (size, 1))
+    # A tent around each wanted place: linear interpolation as a product of matrices.
+    tents = np.maximum(0, 1 - np.abs(np.arange(FEATURES)[None, :, None] - at[:, None, :]))
+    tents[:, -1] += at > FEATURES - 1
+    bends = np.cos(np.pi * np.arange(FEATURES) / FEATURES * np.arange(1, 4)[:, None])
+    curves = rng.normal(0, 0.8, (size, 3)) @ bends
+    changed = values @ np.minimum(tents, 1).astype(np.float32)
+    # What is silent stays silent.
+    changed += (changed > 1) * curves[:, None].astype(np.float32)
+    changed *= rng.uniform(0.9, 1.1, (size, 1, 1)).astype(np.float32)
+    _mask(changed, rng)
+    return np.asarray(np.clip(changed, 0, 26), np.float32)
 
 
 def _mask(values: Floats, rng: np.random.Generator) -> None:
-    """Blank some channels, some time, in some windows (SpecAugment: Park et al., 2019)."""
+    """Blank some channels, and some time, in some windows."""
     for window in values:
         if rng.random() < 0.3:
             first = int(rng.integers(36))
@@ -107,7 +163,7 @@ def train_network(
 ) -> tuple[MixedNet, list[float]]:
     """Train from new weights, or for a second time from `start` at a third of the rate."""
     shape = shape_of(recipe)
-    network = MixedNet(shape, recipe.seed)
+    network = MixedNet(shape, recipe.seed, _DROPOUT)
     second = start is not None
     if start is not None:
         network.restore(start)
@@ -132,7 +188,9 @@ def load_network(recipe: Recipe, path: Path) -> MixedNet:
 
 
 def hardest_windows(network: MixedNet, scenes: Scenes, most: int, report: Report) -> Scenes:
-    """Windows whose newest answer is the most wrong: int8 [at most `most`, window, 40].
+    """Windows whose newest answers are the most wrong: int8 [at most `most`, rows, 40].
+
+    They are longer than a window, so that they can be said faster.
 
     Args:
         network: trained.
@@ -141,7 +199,8 @@ def hardest_windows(network: MixedNet, scenes: Scenes, most: int, report: Report
         report: called with scenes done.
     """
     tf: Any = importlib.import_module("tensorflow")
-    shape, rows = network.shape, window_rows(network.shape)
+    shape = network.shape
+    rows = kept_rows(shape)
 
     def answers_to(values: Any) -> Any:
         return tf.sigmoid(network(values)[:, :, 0])
@@ -152,12 +211,14 @@ def hardest_windows(network: MixedNet, scenes: Scenes, most: int, report: Report
         chunk = scenes[first : first + _AT_ONCE]
         for offset, answers in enumerate(answer(tf.constant(features_as_floats(chunk))).numpy()):
             found += [
-                (score, first + offset, max(step * shape.stride + shape.window_rows - rows, 0))
+                (score, first + offset, step * shape.stride + shape.window_rows + _AFTER_PEAK)
                 for score, step in _peaks(answers)
             ]
         report(min(first + _AT_ONCE, len(scenes)), len(scenes), f"{len(found)} found")
     found.sort(reverse=True)
-    chosen = [scenes[number, start : start + rows] for _, number, start in found[:most]]
+    longest = scenes.shape[1]
+    ends = [(number, min(max(end, rows), longest)) for _, number, end in found[:most]]
+    chosen = [scenes[number, end - rows : end] for number, end in ends]
     return np.array(chosen, np.int8).reshape(-1, rows, 40)
 
 

@@ -86,16 +86,12 @@ def false_accepts(stream: Stream, cutoffs: Sequence[float] | Means) -> list[int]
 def chosen_cutoff(stream: Stream, a_day: float = 1.0) -> float:
     """The lowest cut-off with no more false accepts a day than asked for; else the highest.
 
-    A stream shorter than a day cannot show one a day: then none may occur, and the cut-off goes a
-    tenth of the way from there to 1 to leave some room.
+    A stream shorter than a day cannot show one a day: then none at all may occur.
     """
-    counts = false_accepts(stream, CUTOFFS)
     allowed = a_day * stream.hours / 24
-    good = [cutoff for cutoff, count in zip(CUTOFFS, counts, strict=True) if count <= allowed]
-    if not good:
-        return float(CUTOFFS[-1])
-    lowest = float(good[0])
-    return round(min(lowest + 0.1 * (1 - lowest), float(CUTOFFS[-1])), 2)
+    counts = false_accepts(stream, CUTOFFS)
+    good = [at for at, count in zip(CUTOFFS.tolist(), counts, strict=True) if count <= allowed]
+    return float(min(good, default=CUTOFFS[-1]))
 
 
 def _means(probabilities: NDArray[np.uint8]) -> Means:
