@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. Both prepare what they need.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-demo check check-firmware lint types imports unit native bench clean
+.PHONY: help demo test setup setup-demo check check-firmware lint types imports unit native bench hearing clean
 
 PY := .venv/bin/python
 
@@ -43,6 +43,10 @@ native: ## rebuild the native audio core for every architecture
 
 bench: ## every benchmark, one after the other
 	for name in start wake wake-accuracy echo vad device codec relay turn; do .venv/bin/harken bench $$name || exit 1; done
+
+hearing: ## measure how well the device hears, and draw docs/explanation/how-well-it-hears.md anew
+	for name in device vad echo wake-accuracy; do .venv/bin/harken bench $$name --out runs/hearing/$$name.json || exit 1; done
+	$(PY) -m harken_hil.bench.pictures runs/hearing docs/explanation
 
 clean: ## throw away what was built, keep downloads and models
 	rm -rf build dist runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
