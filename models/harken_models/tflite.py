@@ -1,6 +1,6 @@
 """Reads TensorFlow Lite flatbuffers: the graph, its constants and quantisation, nothing more.
 
-Field numbers are those of the public schema (TensorFlow Lite, `schema.fbs`, version 3).
+Field numbers are those of the public schema (TensorFlow Lite, `schema.fbs`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from harken.errors import ModelFormatError
 
 __all__ = ["Graph", "Model", "Operator", "Quantization", "Tensor", "read"]
 
+_VERSION = 3
 _MAX_BYTES = 64 * 1024 * 1024
 _NAMES = {
     0: "ADD",
@@ -24,10 +25,14 @@ _NAMES = {
     14: "LOGISTIC",
     17: "MAX_POOL_2D",
     18: "MUL",
+    19: "RELU",
+    21: "RELU6",
     22: "RESHAPE",
     25: "SOFTMAX",
+    28: "TANH",
     34: "PAD",
     40: "MEAN",
+    41: "SUB",
     45: "STRIDED_SLICE",
     49: "SPLIT",
     70: "EXPAND_DIMS",
@@ -187,6 +192,12 @@ class _Table:
 
 
 def _model(root: _Table) -> Model:
+    version = root.scalar(0, "I", 0)
+    if version != _VERSION:
+        raise ModelFormatError(
+            f"the TensorFlow Lite model is of schema version {version}; {_VERSION} is what is read",
+            hint="convert it again with TensorFlow 2",
+        )
     codes = [
         max(code.scalar(0, "b", 0), code.scalar(3, "i", 0))  # the byte is the old, short field
         for code in root.tables(1)

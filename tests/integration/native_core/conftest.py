@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
+    OctetRows = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
     Rows = np.ndarray[tuple[int, int], np.dtype[np.int8]]
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,12 +78,16 @@ class TensorFlowLiteMicro:
 
     def run(self, rows: Rows) -> list[int]:
         """The probability after each three rows."""
-        outputs: list[int] = []
+        return [int(first) for first in self.outputs(rows)[:, 0]]
+
+    def outputs(self, rows: Rows) -> OctetRows:
+        """All answers after each three rows, [n // 3, outputs]."""
+        answers: list[Any] = []
         for start in range(0, len(rows) - 2, 3):
             self._interpreter.set_input(rows[start : start + 3][None], 0)
             self._interpreter.invoke()
-            outputs.append(int(self._interpreter.get_output(0)[0, 0]))
-        return outputs
+            answers.append(self._interpreter.get_output(0)[0].copy())
+        return np.array(answers)
 
 
 def _runtime() -> Any:
