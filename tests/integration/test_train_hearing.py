@@ -96,13 +96,12 @@ def test_every_file_is_there_and_fits_the_others(
 
 def test_the_card_compares_with_the_rivals(folder: Path, made: dict[str, Any]) -> None:
     card = (folder / "vad.md").read_text(encoding="utf-8")
-    names = [each["name"] for each in made["train-vad"]["results"]]
-    assert names == ["harken", "harken, energy", "Silero", "WebRTC VAD"]
-    assert all(name in card for name in names)
+    found = made["train-vad"]["results"]
+    assert list(found) == ["harken", "harken, energy", "Silero", "WebRTC VAD"]
+    assert all(name in card for name in found)
     for licence in ("CC-BY-SA-3.0", "GPL-2.0-or-later", "0 of"):
         assert licence in card
-    silero = made["train-vad"]["results"][2]
-    assert silero["auc"]["quiet"] > 0.9, "the judge hears what is there"
+    assert found["Silero"]["groups"]["quiet"] > 0.9, "the judge hears what is there"
 
 
 def test_the_noise_card_compares_the_ways_of_cleaning(folder: Path, made: dict[str, Any]) -> None:

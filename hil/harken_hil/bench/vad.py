@@ -11,9 +11,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from harken.audio.vad import WINDOW, SileroVad
 from harken_hil.bench.measure import (
     MIN_ROUNDS,
     BenchOptions,
@@ -25,9 +22,8 @@ from harken_hil.bench.measure import (
     figure,
     interleave,
 )
-from harken_models import store
 from harken_models.core import HOP, Features, Model, Vad
-from harken_models.measure.detectors import EnergyVad, Heard, ModelVad, WebRtcVad
+from harken_models.measure.detectors import EnergyVad, ModelVad, SileroDetector, WebRtcVad
 from harken_models.measure.ours import shipped_tflite
 from harken_models.measure.speech_streams import cases, hear
 from harken_models.measure.vad_accuracy import measure_vad
@@ -36,6 +32,8 @@ from harken_models.train.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import numpy as np
 
     from harken_models.measure.detectors import Detector
     from harken_models.measure.vad_accuracy import VadAccuracy
@@ -49,7 +47,6 @@ ROUNDS: Final = MIN_ROUNDS
 SETTINGS: Final[dict[str, Setting]] = {}
 
 _OURS, _SILERO, _WEBRTC = "harken", "Silero", "WebRTC VAD"
-_THRESHOLD: Final = 0.5
 _TIMED_S: Final = 20
 
 
@@ -66,7 +63,7 @@ def run(options: BenchOptions) -> BenchResult:
         ModelVad(model),
         ModelVad(model, "harken, on cleaned sound", cleaned=True),
         EnergyVad(),
-        _Silero(),
+        SileroDetector(),
         WebRtcVad(),
     ]
     found = measure_vad(detectors, progress, quick=options.quick)
@@ -77,26 +74,6 @@ def run(options: BenchOptions) -> BenchResult:
         "auc": {name: dict(accuracy.groups) for name, accuracy in found.items()},
     }
     return BenchResult("vad", (*_figures(found), *cpu), data)
-
-
-class _Silero:
-    """Silero's model as the gateway runs it: a probability every 32 ms."""
-
-    name = _SILERO
-
-    def __init__(self) -> None:
-        self._path = store.weights("silero-vad")
-
-    def run(self, samples: Samples) -> Heard:
-        """What it had said last by the end of each hop."""
-        said = np.array(self.feed(samples))
-        frames = (np.arange(1, len(samples) // HOP + 1) * HOP) // WINDOW - 1
-        scores = np.where(frames >= 0, said[np.clip(frames, 0, len(said) - 1)], 0.0)
-        return Heard(scores, scores >= _THRESHOLD)
-
-    def feed(self, samples: Samples) -> list[float]:
-        """Its probabilities, from a fresh start."""
-        return SileroVad(self._path).feed(samples.tobytes())
 
 
 def _figures(found: Mapping[str, VadAccuracy]) -> list[Figure]:
@@ -133,7 +110,7 @@ def _cpu(model: bytes, samples: Samples, rounds: int) -> list[Figure]:
     sound = samples[: _TIMED_S * 16_000]
     hops = len(sound) // HOP
     rows = Features().run(sound)
-    silero, webrtc = _Silero(), WebRtcVad()
+    silero, webrtc = SileroDetector(), WebRtcVad()
     packets = [sound[at : at + HOP].tobytes() for at in range(0, hops * HOP, HOP)]
 
     def added() -> None:

@@ -1,4 +1,4 @@
-"""Voice activity detectors beside each other: ours as the device runs it, and WebRTC's."""
+"""Voice activity detectors beside each other: ours as the device runs it, Silero's, WebRTC's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
+from harken.audio.vad import WINDOW, SileroVad
 from harken.errors import StartError
+from harken_models import store
 from harken_models.core import HOP, Cleaner, Features, Model, Vad
 
 if TYPE_CHECKING:
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
     Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
     Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
-__all__ = ["Detector", "EnergyVad", "Heard", "ModelVad", "WebRtcVad"]
+__all__ = ["Detector", "EnergyVad", "Heard", "ModelVad", "SileroDetector", "WebRtcVad"]
 
 _RATE: Final = 16_000
 _WEBRTC_MODES: Final = (3, 2, 1, 0)
 _WEBRTC_MODE: Final = 2
+_SILERO_THRESHOLD: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +112,30 @@ class ModelVad:
         every[ends] = said
         last = np.maximum.accumulate(np.where(every >= 0, np.arange(hops), -1))
         return np.where(last >= 0, every[last], -1).astype(np.int16)
+
+
+class SileroDetector:
+    """Silero's model as the gateway runs it: a probability every 32 ms.
+
+    Raises:
+        ModelError: it is not in the model store.
+    """
+
+    name = "Silero"
+
+    def __init__(self) -> None:
+        self._path = store.weights("silero-vad")
+
+    def run(self, samples: Samples) -> Heard:
+        """What it had said last by the end of each hop."""
+        said = np.array(self.feed(samples))
+        frames = (np.arange(1, len(samples) // HOP + 1) * HOP) // WINDOW - 1
+        scores = np.where(frames >= 0, said[np.clip(frames, 0, len(said) - 1)], 0.0)
+        return Heard(scores, scores >= _SILERO_THRESHOLD)
+
+    def feed(self, samples: Samples) -> list[float]:
+        """Its probabilities, from a fresh start."""
+        return SileroVad(self._path).feed(samples.tobytes())
 
 
 class WebRtcVad:

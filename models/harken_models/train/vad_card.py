@@ -14,14 +14,13 @@ from harken_models.scenes import corpora
 from harken_models.train.card import Section, draw_curves, table, write_card
 from harken_models.train.check import arena_size
 from harken_models.train.vad import SHAPE
-from harken_models.train.vad_judge import UNCOUNTED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from harken_models.measure.vad_accuracy import VadAccuracy
     from harken_models.train.vad import Recipe, TrainedNet
-    from harken_models.train.vad_judge import Judged
 
 __all__ = ["data_and_licences", "facts", "made_by", "write_model", "write_vad"]
 
@@ -29,25 +28,32 @@ _SMOOTHED = 2  # probabilities that the device takes the mean of
 
 
 def write_vad(
-    folder: Path, recipe: Recipe, trained: TrainedNet, judged: Sequence[Judged]
+    folder: Path, recipe: Recipe, trained: TrainedNet, found: Mapping[str, VadAccuracy]
 ) -> list[Path]:
-    """Write vad.tflite, .hkm, .json, .md, .svg, .png and .results.json into `folder`."""
+    """Write vad.tflite, .hkm, .json, .md, .svg, .png and .results.json into `folder`.
+
+    Args:
+        folder: where.
+        recipe: how it was trained.
+        trained: the model.
+        found: how it and its rivals did, by the detector's name; its own first.
+    """
     files = write_model(folder, "vad", trained, _SMOOTHED)
     results = folder / "vad.results.json"
-    results.write_bytes(msgspec.json.format(msgspec.json.encode(judged)) + b"\n")
+    results.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     picture = folder / "vad"
     draw_curves(
         picture,
-        {each.name: each.curve for each in judged},
+        {name: (each.curve["false alarms"], each.curve["hits"]) for name, each in found.items()},
         ("other sound taken for speech", "speech heard"),
         "Voice activity: people in quiet, noise and music, 15 to 0 dB",
     )
     card = folder / "vad.md"
     sections = [
-        Section("In short", _in_short(trained, judged)),
+        Section("In short", _in_short(trained, found)),
         Section("Heard against wrongly heard", "![Speech heard by false alarms](vad.svg)"),
-        Section("By kind of sound", _by_kind(judged)),
-        Section("Ends of speech", _ends(judged)),
+        Section("By kind of sound", _by_kind(found)),
+        Section("Ends of speech", _ends(found)),
         Section("Data and licences", data_and_licences()),
         Section("Limits", _LIMITS),
         Section("Made by", made_by("train-vad", recipe, trained)),
@@ -110,45 +116,40 @@ def facts(trained: TrainedNet) -> list[tuple[str, str]]:
     ]
 
 
-def _in_short(trained: TrainedNet, judged: Sequence[Judged]) -> str:
-    ours = judged[0]
-    rivals = ", ".join(f"{each.name} {each.auc['all']:.3f}" for each in judged[1:])
+def _in_short(trained: TrainedNet, found: Mapping[str, VadAccuracy]) -> str:
+    ours, *rivals = found.values()
+    theirs = zip(list(found)[1:], rivals, strict=True)
+    beside = ", ".join(f"{name} {each.area:.3f}" for name, each in theirs)
     rows = [
-        ("area under the ROC curve", f"{ours.auc['all']:.3f} ({rivals})"),
-        ("lag of the end of speech, median", f"{ours.lag_ms:.0f} ms"),
+        ("area under the ROC curve", f"{ours.area:.3f} ({beside})"),
+        ("lag of the end of speech, median", f"{ours.end_lag_ms:.0f} ms"),
         ("hears", f"{SHAPE.window_rows * 10} ms of the past"),
         *facts(trained),
     ]
     return table(("", ""), rows)
 
 
-def _by_kind(judged: Sequence[Judged]) -> str:
-    kinds = sorted(judged[0].auc, key=lambda kind: (kind == "all", kind == UNCOUNTED))
-    rows = [(kind, *(f"{each.auc[kind]:.3f}" for each in judged)) for kind in kinds]
+def _by_kind(found: Mapping[str, VadAccuracy]) -> str:
+    kinds = list(next(iter(found.values())).groups)
+    rows = [(kind, *(f"{each.groups[kind]:.3f}" for each in found.values())) for kind in kinds]
+    rows.append(("all but babble", *(f"{each.area:.3f}" for each in found.values())))
     return (
-        "Area under the ROC curve, mean over streams of a minute, every other one in a room; the "
-        "truth comes from the clean recordings' level, each detector is given the delay that suits "
-        f"it best. {UNCOUNTED.capitalize()} counts in no mean.\n\n"
-        + table(("", *(each.name for each in judged)), rows)
+        "Area under the ROC curve, mean over streams of a minute, every other one in a room "
+        f"({next(iter(found.values())).minutes:.0f} minutes). The truth comes from the clean "
+        "recordings' level alone; each detector is given the delay that suits it best. Babble "
+        "counts in no other mean.\n\n" + table(("", *found), rows)
     )
 
 
-def _ends(judged: Sequence[Judged]) -> str:
+def _ends(found: Mapping[str, VadAccuracy]) -> str:
+    more = list(next(iter(found.values())).ends)
     rows = [
-        (
-            each.name,
-            f"{each.lag_ms:.0f} ms",
-            f"{each.dry_lag_ms:.0f} ms",
-            f"{each.late_lag_ms:.0f} ms",
-            f"{each.missed:.1%}",
-            f"{each.wrong:.1%}",
-        )
-        for each in judged
+        (name, f"{each.end_lag_ms:.0f}", *(f"{each.ends[what]:g}" for what in more))
+        for name, each in found.items()
     ]
-    head = ("", "lag, median", "without a room", "90 % within", "hops missed", "wrongly heard")
     return (
-        "From the last hop of speech to the first of ten hops in which the device decides that "
-        f"there is none, hang-over not counted; {judged[0].ends} ends.\n\n" + table(head, rows)
+        "Milliseconds from the last hop of speech to the first of ten in which the device decides "
+        "that there is none, hang-over not counted.\n\n" + table(("", "median", *more), rows)
     )
 
 
