@@ -9,11 +9,11 @@
 // By how much the noise is lowered before it comes to the gain.
 #define LOWERED_DB 16
 
-// What is counted as left of the echo over its estimate: little where it would cost the near talker, much
+// What is counted as left of the echo over its estimate: less where it would cost the near talker, more
 // where nobody else talks, most while the canceller has not learnt the room.
-#define MARGIN_NEAR LOG2_POWER_DB(2)
-#define MARGIN_ALONE LOG2_POWER_DB(14)
-#define MARGIN_LEARNING LOG2_POWER_DB(20)
+#define MARGIN_NEAR LOG2_POWER_DB(-1)
+#define MARGIN_ALONE LOG2_POWER_DB(4)
+#define MARGIN_LEARNING LOG2_POWER_DB(14)
 
 uint32_t harken_cleaner_size(void) {
     return sizeof(harken_cleaner);
