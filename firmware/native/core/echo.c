@@ -187,7 +187,7 @@ static void judge(harken_echo *state, const int32_t *mic, const int32_t *error) 
     state->mic_power += (power_of(mic) >> 3) - (state->mic_power >> 3);
     state->error_power += (power_of(error) >> 3) - (state->error_power >> 3);
     int harm = state->error_power > state->mic_power + (state->mic_power >> 4);
-    state->trust = harm ? state->trust - TRUSTED / 4 : state->trust + TRUSTED / 8;
+    state->trust = harm ? state->trust - TRUSTED / 2 : state->trust + TRUSTED / 16;
     state->trust = state->trust < 0 ? 0 : state->trust > TRUSTED ? TRUSTED : state->trust;
     state->harmful = harm ? state->harmful + 1 : 0;
     if (state->harmful == HARMFUL_HOPS) {
