@@ -165,7 +165,7 @@ class Surroundings:
                 total += background * (reference / rms * 10 ** (-snr / 20))
         cleaner = Cleaner()
         cleaner.switch(Cleaner.HIGHPASS)  # what the models hear of it where nothing plays
-        return cast("Samples", cleaner.run(to_int16(total), None)[1])
+        return cleaner.run(to_int16(total), None)[1]
 
     def _backgrounds(
         self, count: int, rng: np.random.Generator

@@ -218,4 +218,5 @@ def _by_text(texts: list[str], heard: Means, cutoff: float, trained_on: set[str]
 
 
 def _curve(heard: Means) -> list[float]:
-    return [float(np.mean(heard > cutoff)) if heard.size else 0.0 for cutoff in CUTOFFS.tolist()]
+    scenes = max(1, heard.size)
+    return [int(np.count_nonzero(heard > at)) / scenes for at in CUTOFFS.tolist()]
