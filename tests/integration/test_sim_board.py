@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ pytest.importorskip("micropython_unix", reason="pip install 'harken[rig]'")
 
 from harken.errors import RigError
 from harken_hil.board import Silence, SimBoard, build_flash
+from harken_hil.board.process import DeviceProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +112,44 @@ asyncio.run(run(each))
     assert len(lost) >= 10
     for sample in lost:
         assert not played[sample : sample + 160].any()
+
+
+async def test_a_device_that_works_too_long_has_glitches(cache: Path) -> None:
+    main = (
+        ECHO
+        + """
+import time
+def each():
+    if n == 50:
+        hal.mark("busy", n * 160)
+        end = time.ticks_add(time.ticks_ms(), 150)
+        while time.ticks_diff(end, time.ticks_ms()) > 0:
+            pass
+asyncio.run(run(each))
+"""
+    )
+    async with SimBoard(build_flash({}, [], main=main, cache=cache), Staircase()) as board:
+        mark = await board.wait_mark("busy")
+        await board.wait_until(lambda: board.now >= mark.sample + 16_000)
+        lost = [s for s in board.glitches if mark.sample <= s < mark.sample + 6400]
+    assert lost
+
+
+async def test_a_device_that_may_not_run_is_waited_for(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock stops for it, as its process is the machine's and not the device's."""
+    flash = build_flash({}, [], main=ECHO + "asyncio.run(run(lambda: None))", cache=cache)
+    monkeypatch.setattr(DeviceProcess, "wants_to_run", property(lambda _: True))
+    async with SimBoard(flash, Silence()) as board:
+        await board.wait_until(lambda: board.now >= 8000)
+        os.kill(board.pid, signal.SIGSTOP)
+        await asyncio.sleep(0.3)
+        os.kill(board.pid, signal.SIGCONT)
+        stood = board.now
+        await board.wait_until(lambda: board.now >= stood + 8000)
+        assert not [sample for sample in board.glitches if sample >= 8000]
+        assert board.slipped_s > 0.2
 
 
 async def test_what_the_device_tells(cache: Path) -> None:

@@ -91,6 +91,10 @@ class DeviceLink(asyncio.Protocol):
         self.send(Kind.MIC, block.astype("<i2", copy=False).tobytes())
         return first
 
+    def lacks(self, n: int) -> bool:
+        """Whether the device plays, and has not yet said what in block `n`."""
+        return self.speaks and n not in self._waiting
+
     def take(self, n: int) -> NDArray[np.int16] | None:
         """What the device wants played in block `n`; blocks whose time is over are thrown away."""
         block = self._waiting.pop(n, None)

@@ -49,6 +49,24 @@ class DeviceProcess:
         """Process id; 0 before it was started."""
         return self._process.pid if self._process else 0
 
+    @property
+    def wants_to_run(self) -> bool:
+        """Whether it has something to do: it runs, or waits for a processor (Linux alone knows)."""
+        state = self._kernel_says("stat").rpartition(") ")[2]
+        return state.startswith("R")
+
+    @property
+    def ran_s(self) -> float:
+        """For how long it has had a processor, so far (Linux alone knows)."""
+        words = self._kernel_says("schedstat").split()
+        return int(words[0]) / 1e9 if words else 0.0
+
+    def _kernel_says(self, name: str) -> str:
+        try:
+            return Path(f"/proc/{self.pid}/{name}").read_text("ascii", "replace")
+        except OSError:  # it has ended, or there is no such kernel
+            return ""
+
     async def start(self) -> None:
         """Switch the board on.
 

@@ -5,8 +5,8 @@ block n sounds in the room from `n` to `n + 1` blocks after power-on; when it is
 microphone samples go to the device, which has until block `n + 2` begins to say what the
 loudspeaker plays then. A block that is not there is a glitch: silence.
 
-A busy machine can make the rig itself late. It then stops the room's clock for that time
-(`slipped_s`) instead of blaming the device.
+A busy machine can make the rig itself late, or not let the device's process run. The rig then stops
+the room's clock for that time (`slipped_s`) instead of blaming the device.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ _EXIT_RESET = 3
 _MOST_BOOTS_IN_VAIN = 4
 _MOST_LINES = 10_000
 _MOST_MARKS = 10_000
+# For so long the rig waits for a device that is not let run; one that sleeps does so by itself.
+_LOOK_AGAIN_S = 0.0005
+_MOST_LOOKS = 1000
+_LOOKS_ASLEEP = 5
 _LARGEST_FLASH = 16 * 1024 * 1024
 
 
@@ -98,6 +102,8 @@ class SimBoard:
         self._silence = np.zeros(BLOCK, np.int16)
         self._wifi_up = True
         self._pressed = False
+        self._ran_s = 0.0
+        self._late = False
         self._device: DeviceLink | None = None
         self._process: DeviceProcess | None = None
         self._resetting = False
@@ -209,7 +215,7 @@ class SimBoard:
         due = loop.time()
         while True:
             n = len(self._mic)
-            played = self._played(n)
+            played = await self._played(n)
             heard = self._heard(n, played)
             due += _BLOCK_S
             await asyncio.sleep(due - loop.time())
@@ -228,13 +234,38 @@ class SimBoard:
                 self._log("rig: the watchdog bites")
                 self.reset()
 
-    def _played(self, n: int) -> NDArray[np.int16]:
+    async def _played(self, n: int) -> NDArray[np.int16]:
+        self._late = not await self._let_run(n)
         block = self._device.take(n) if self._device is not None else None
-        if block is not None:
+        if block is not None and not self._late:
             return block
         if self._device is not None and self._device.speaks:
             self.glitches.append(n * BLOCK)
         return self._silence
+
+    async def _let_run(self, n: int) -> bool:
+        """Wait for block `n` of a device that could not run; False where it is late by itself."""
+        process, device = self._process, self._device
+        if process is None or device is None:
+            return True
+        before, self._ran_s = self._ran_s, process.ran_s
+        # What it has written may lie in the socket: the loop looks, then takes it.
+        for _ in range(2):
+            if not device.lacks(n):
+                return True
+            await asyncio.sleep(0)
+        if self._late:  # and was waited for already
+            return not device.lacks(n)
+        asleep = 0
+        for _ in range(_MOST_LOOKS):
+            if not device.lacks(n):
+                break
+            asleep += not process.wants_to_run
+            if asleep > _LOOKS_ASLEEP:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        self._ran_s = process.ran_s
+        return self._ran_s - before < _BLOCK_S
 
     def _heard(self, n: int, played: NDArray[np.int16]) -> NDArray[np.int16]:
         try:
