@@ -26,6 +26,9 @@ TRACK_FROM, TRACK_TO = -8, 5
 
 E1_FROM, E1_TO = -6, 4
 
+RAREST = 1 / 64
+"""The least probability of speech that a bin is given, and one less the greatest."""
+
 
 def window() -> list[int]:
     """Root of a Hann window, the rising half, Q15, [160]."""
@@ -95,6 +98,15 @@ def half_e1() -> list[int]:
     return [*points, points[-1]]
 
 
+def absence() -> list[int]:
+    """log2 of the odds against speech, given its probability in 64ths, [65]."""
+    odds: list[float] = []
+    for i in range(65):
+        probable = min(max(i / 64, RAREST), 1 - RAREST)
+        odds.append((1 - probable) / probable)
+    return [round(ONE * math.log2(value)) for value in odds]
+
+
 def mel(hertz: float) -> float:
     """Frequency on the mel scale, as the speech features have it."""
     return 1127.0 * math.log1p(hertz / 700.0)
@@ -152,6 +164,7 @@ def headers() -> dict[str, str]:
                 _array("int16_t", "soft_plus_q10", soft_plus()),
                 _array("int16_t", "noise_step_q16", noise_step()),
                 _array("int16_t", "half_e1_q10", half_e1()),
+                _array("int16_t", "absence_q10", absence()),
                 _array("uint16_t", "band_center_q8", band_centers()),
             ],
         ),

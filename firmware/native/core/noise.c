@@ -21,13 +21,13 @@
 #define STEADY_FRAMES 100
 #define STEADY_RISE 1966
 #define STARTING_FRAMES 20
+// Frames between two sums of all noise.
+#define SUM_EVERY 8
 
 // Smoothed ratios between which speech turns from absent to present: -10 and -5 dB in Q10.
 #define ABSENT 102
 #define PRESENT 324
 #define AROUND 15
-// The least probability of speech that a bin is given, Q8.
-#define RARE 4
 
 // Bins of 200 Hz to 4 kHz, where speech is told from other sound, and how far it is over that.
 #define SPEECH_FIRST 4
@@ -120,20 +120,24 @@ static void track(harken_noise *state, const noise_frame *frame) {
     state->heard += (uint32_t)starting;
 }
 
-// Sums the noise up, and counts the bins of speech that are over noise and echo.
-static void survey(harken_noise *state, const noise_frame *frame) {
+// Mean square of all of the noise.
+static void sum_up(harken_noise *state) {
     uint64_t sum = 0;
-    uint32_t over = 0;
     for (unsigned k = 0; k < BINS; k++) {
-        int32_t noise = noise_of(state, k);
-        sum += exp2_q10(noise, 4);
-        if (k >= SPEECH_FIRST && k <= SPEECH_LAST) {
-            int32_t other = frame->residue && frame->residue[k] > noise ? frame->residue[k] : noise;
-            over += frame->level[k] > other + SPEECH_OVER;
-        }
+        sum += exp2_q10(noise_of(state, k), 4);
     }
     sum = (sum * UNIT_OF_POWER) >> 20;
     state->level = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+}
+
+// Counts the bins of speech that are over noise and echo.
+static void find_speech(harken_noise *state, const noise_frame *frame) {
+    uint32_t over = 0;
+    for (unsigned k = SPEECH_FIRST; k <= SPEECH_LAST; k++) {
+        int32_t noise = noise_of(state, k);
+        int32_t other = frame->residue && frame->residue[k] > noise ? frame->residue[k] : noise;
+        over += frame->level[k] > other + SPEECH_OVER;
+    }
     // At first the noise is hardly known.
     state->speech = state->heard < STARTING_FRAMES ? 0 : (int32_t)(over * 255 / SPEECH_BINS);
 }
@@ -204,8 +208,7 @@ static void expect_speech(const harken_noise *state, uint32_t frame_mean, uint16
 // Probability of speech, Q10, by what was expected (Q8), the a-priori ratio and v = ratio / (1 + ratio) x
 // power over interference, both log2.
 static inline uint32_t speech_in(uint32_t expected, int32_t ratio, int32_t v) {
-    uint32_t absent = 256 - (expected < RARE ? RARE : expected > 255 ? 255 : expected);
-    int32_t doubt = log2_q10(absent) - log2_q10(256 - absent) + soft_plus(ratio);
+    int32_t doubt = absence_q10[expected >> 2] + soft_plus(ratio);
     // v log2(e)
     doubt -= (int32_t)((exp2_q10(clamped(v, LOG2_ZERO, 6 * LOG2_ONE), 10) * 1477u) >> 10);
     return exp2_q10(-soft_plus(clamped(doubt, -16 * LOG2_ONE, 16 * LOG2_ONE)), 10);
@@ -280,7 +283,11 @@ void harken_noise_step(harken_noise *state, const noise_frame *frame, uint16_t *
     if (!is_mute(frame->level)) {
         track(state, frame);
     }
-    survey(state, frame);
+    find_speech(state, frame);
+    if (state->until_sum-- == 0) {
+        state->until_sum = SUM_EVERY - 1;
+        sum_up(state);
+    }
     if (gains) {
         find_gains(state, frame, gains);
     }

@@ -27,7 +27,8 @@ typedef struct {
     uint16_t steady[SPECTRUM_BINS]; // for how many frames a bin has been over its noise
     uint32_t heard;                 // frames so far, as many as the start needs
     int32_t speech;                 // share of the last frame's bins that is over noise and echo, Q8
-    uint32_t level;                 // mean square of the noise, Q4
+    uint32_t level;                 // mean square of the noise, Q4, a few frames old
+    uint32_t until_sum;             // frames until it is new
 } harken_noise;
 
 // What shapes a frame's gains.
