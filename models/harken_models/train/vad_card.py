@@ -38,7 +38,7 @@ def write_vad(
         trained: the model.
         found: how it and its rivals did, by the detector's name; its own first.
     """
-    files = write_model(folder, "vad", trained, _SMOOTHED)
+    files = write_model(folder, "vad", trained, _SMOOTHED, for_esphome=True)
     results = folder / "vad.results.json"
     results.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     picture = folder / "vad"
@@ -80,9 +80,23 @@ _LIMITS = (
 )
 
 
-def write_model(folder: Path, name: str, trained: TrainedNet, window: int) -> list[Path]:
-    """Write NAME.tflite, NAME.hkm and NAME.json, the manifest."""
+def write_model(
+    folder: Path, name: str, trained: TrainedNet, window: int, *, for_esphome: bool = False
+) -> list[Path]:
+    """Write NAME.tflite, NAME.hkm and NAME.json, the manifest.
+
+    Args:
+        folder: where.
+        name: of the model.
+        trained: the model.
+        window: answers that the device takes the mean of.
+        for_esphome: state what ESPHome alone asks for.
+    """
     path = folder / name
+    more: dict[str, object] = {}
+    if for_esphome:
+        more["tensor_arena_size"] = arena_size(trained.model)
+        more["minimum_esphome_version"] = "2024.7.0"
     manifest: dict[str, object] = {
         "type": "micro",
         "wake_word": name,
@@ -95,8 +109,7 @@ def write_model(folder: Path, name: str, trained: TrainedNet, window: int) -> li
             "probability_cutoff": 0.5,
             "feature_step_size": 10,
             "sliding_window_size": window,
-            "tensor_arena_size": arena_size(trained.model),
-            "minimum_esphome_version": "2024.7.0",
+            **more,
         },
     }
     files = [path.with_suffix(suffix) for suffix in (".tflite", ".hkm", ".json")]
