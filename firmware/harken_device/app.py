@@ -14,7 +14,7 @@ from time import ticks_ms
 from micropython import const
 
 from harken_device import protocol, watchdog
-from harken_device.audio.barge_in import ENOUGH
+from harken_device.audio.barge_in import VOICED_BLOCKS
 from harken_device.controls import Controls
 from harken_device.errors import printable
 from harken_device.lights import Lights
@@ -195,7 +195,7 @@ class App:
             return
         self._hal.mark("barge_in", self._engine.now, None)
         self._abort("voice")
-        self._engine.listen(_VOICE_PREROLL_MS, ENOUGH)
+        self._engine.listen(_VOICE_PREROLL_MS, VOICED_BLOCKS)
         self._turn_begins("")
 
     def _attend(self, word: str) -> None:

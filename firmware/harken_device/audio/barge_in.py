@@ -1,58 +1,120 @@
 """Decides whether somebody speaks over the answer, so that it should stop.
 
-Evidence is gathered block by block: the canceller says that there is more in the microphone than
-its echo, and the voice activity of what it leaves says that it is a voice. A click is too short,
-the answer's own residue is no near talker, and until the canceller has settled nothing counts: at
-the beginning of the first answer in a room all of the echo is left.
+Three witnesses are heard, each block: the canceller says that there is more in its output than
+echo of what plays; the voice activity in that output says that it is a voice; and the output's
+level over the echo's is held against what it was of late. The last one knows the room: where a
+loudspeaker distorts or a room reverberates for long, more of the echo is left, and more is asked of
+a talker.
+
+What is over that level is summed up, what is below is taken away, and a sum that is large enough
+is an interruption (the cumulative sum test: E. S. Page, "Continuous inspection schemes", Biometrika
+41(1/2), 1954). So a loud voice is found soon and a soft one later, and a click is forgotten.
 """
 
 from micropython import const
+
+from harken_device.audio.samples import level
 
 # What `Cleaner.step` tells.
 CANCELLING = const(1)
 CONVERGED = const(2)
 NEAR = const(4)
 
-# Blocks of evidence; one without takes one away: a voice may waver, a click is forgotten.
-ENOUGH = const(8)
-# From the first sound of an answer on; for it the canceller has its old filter and a new sound.
-_SETTLING_BLOCKS = const(30)
+# Blocks of speech that have been heard, at the least, when somebody is found.
+VOICED_BLOCKS = const(6)
+
+# Levels are in sixteenths of a doubling of the power: 1 dB is 5.3 of them.
+_QUIET = const(187)  # -62 dB of full scale: echo below that counts as so much
+_LOUD = const(278)  # -45 dB: what plays is loud enough to say what the room makes of it
+_DYING = const(4)  # a block: echo dies away by 75 dB a second, or more slowly
+# The level of the output over the echo that 19 blocks in 20 are below while nobody talks, in 1/16.
+_HIGHER = const(81)
+_LOWER = const(4)
+_HIGHEST = const(1020)
+_LOWEST = const(-2126)
+# Somebody who talks is at times below that: -3 dB, +-8 dB a block, 28 dB in all.
+_MARGIN = const(-16)
+_MOST = const(43)
+_AGAINST = const(-11)  # a block that is no voice, or nothing but echo
+_ENOUGH = const(150)
+
+# Blocks in which the loudspeaker is heard, before anything is believed: in each answer, since boot,
+# and since boot where the canceller has not converged, as it never does on an echo that is faint.
+_SETTLING = const(60)
+_LEARNING = const(100)
+_UNCONVERGED = const(150)
 
 
 class BargeIn:
-    """Follows one answer after the other.
-
-    Attributes:
-        evidence: blocks that speak for an interruption, up to `ENOUGH`.
-    """
+    """Follows one answer after the other; what it learnt of the room stays."""
 
     def __init__(self) -> None:
-        self.evidence = 0
-        self._sounding = 0
+        self._silence = bytearray(320)
+        self._sum = 0
+        self._sounding = 0  # blocks of this answer in which the loudspeaker was heard
+        self._heard = 0  # and since boot, as far as it matters
+        self._echo = 0  # expected, dying away
+        self._path = 0  # what the room makes of the loudspeaker's level, in 1/64
+        self._known = False
+        self._usual = 0  # output over echo, in 1/16
 
     def reset(self) -> None:
-        """An answer begins, or was interrupted."""
-        self.evidence = 0
+        """An answer begins."""
+        self._sum = 0
         self._sounding = 0
 
-    def step(self, told: int, voice: bool) -> bool:
-        """Take one block of an answer; True once there is enough. Allocates nothing.
+    def step(
+        self, told: int, voice: bool, mic: bytearray, linear: bytearray, loudspeaker: bytearray
+    ) -> bool:
+        """Take one block of an answer; True where somebody has been found. Allocates nothing.
 
         Args:
             told: by `Cleaner.step`.
             voice: there is voice activity in what the canceller leaves.
+            mic: int16 [160], what it was given.
+            linear: int16 [160], what it left.
+            loudspeaker: int16 [160], what was played.
         """
-        if told & CANCELLING and self._sounding < _SETTLING_BLOCKS:
+        over = level(linear, self._silence) - self._expected(told, mic, linear, loudspeaker)
+        if told & CANCELLING:
+            self._learn(over)
+            if not self._settled(told):
+                self._sum = 0
+                return False
+        gain = min(max(over - (self._usual >> 4) - _MARGIN, -_MOST), _MOST)
+        if not voice or (told & CANCELLING and not told & NEAR):
+            gain = min(gain, _AGAINST)
+        self._sum = max(self._sum + gain, 0)
+        if self._sum <= _ENOUGH:
+            return False
+        self._sum = 0
+        return True
+
+    def _expected(
+        self, told: int, mic: bytearray, linear: bytearray, loudspeaker: bytearray
+    ) -> int:
+        """Level of the echo: what was found of it, or as the room made it of late."""
+        echo = level(mic, linear)
+        played = level(loudspeaker, self._silence)
+        if told & CONVERGED and played > _LOUD:
+            path = echo - played << 6
+            self._path = self._path + (path - self._path >> 6) if self._known else path
+            self._known = True
+        self._echo = max(echo, played + (self._path >> 6), self._echo - _DYING)
+        return max(self._echo, _QUIET)
+
+    def _learn(self, over: int) -> None:
+        if over << 4 > self._usual:
+            self._usual = min(self._usual + _HIGHER, _HIGHEST)
+        else:
+            self._usual = max(self._usual - _LOWER, _LOWEST)
+
+    def _settled(self, told: int) -> bool:
+        """Whether the canceller can be believed in this block."""
+        if self._sounding < _SETTLING:
             self._sounding += 1
+        if self._heard < _UNCONVERGED:
+            self._heard += 1
+        if self._sounding < _SETTLING or self._heard < _LEARNING:
             return False
-        if told & CANCELLING and not told & CONVERGED:
-            self.evidence = 0
-            return False
-        if voice and (told & NEAR or not told & CANCELLING):
-            self.evidence += 1
-            if self.evidence >= ENOUGH:
-                self.evidence = 0
-                return True
-        elif self.evidence > 0:
-            self.evidence -= 1
-        return False
+        return told & CONVERGED != 0 or self._heard >= _UNCONVERGED

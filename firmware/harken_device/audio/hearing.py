@@ -107,7 +107,11 @@ class Hearing:
             probability = self._models()
         if self._vad.step(linear, probability) & 1:
             events |= VOICE
-        if playing and self.cancels and self._barge_in.step(self._told, events & VOICE != 0):
+        if (
+            playing
+            and self.cancels
+            and self._barge_in.step(self._told, events & VOICE != 0, mic, linear, loudspeaker)
+        ):
             events |= BARGE_IN
         return events
 

@@ -48,3 +48,38 @@ def amplify(out: ptr16, pcm: ptr16, start: int, count: int, gain: int, step: int
         if first < 0 and (value > 64 or value < -64):
             first = i
     return first
+
+
+@micropython.viper
+def level(one: ptr16, other: ptr16) -> int:
+    """The level of what a block of 160 samples has more than another, without its mean.
+
+    Samples are counted up to half of full scale.
+
+    Args:
+        one: int16 [160].
+        other: int16 [160]; zeros for the level of `one` itself.
+
+    Returns:
+        The logarithm of the power to base 2, times 16; 517 is full scale, 0 nothing.
+    """
+    power = 0
+    total = 0
+    for i in range(160):
+        value = ((int(one[i]) ^ 0x8000) - 0x8000) - ((int(other[i]) ^ 0x8000) - 0x8000)
+        if value > 16383:
+            value = 16383
+        elif value < -16383:
+            value = -16383
+        value >>= 1
+        total += value
+        power += value * value >> 3
+    mean = total // 160
+    power -= mean * mean * 20
+    if power < 16:
+        return 0
+    doublings = 4
+    while power >= 32:
+        power >>= 1
+        doublings += 1
+    return doublings * 16 + power - 16
