@@ -25,6 +25,9 @@ from harken_hil.bench.measure import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+REAL_LOAD = cli.load_bench
 
 
 def side(values: Iterator[float], name: str, order: list[str]) -> Callable[[], float]:
@@ -197,7 +200,24 @@ def test_json_names_figure_rival_floor_ratio_goal_and_met(one_bench: list[BenchO
         "met": True,
     }
     assert (line["rounds"], line["failed"]) == (5, 0)
-    assert one_bench == [BenchOptions(7, {"streams": 300, "seconds": 2})]
+    # Programs want no progress.
+    assert one_bench == [BenchOptions(7, {"streams": 300, "seconds": 2}, silent=True)]
+
+
+def test_the_json_goes_to_a_file_as_well(one_bench: list[BenchOptions], tmp_path: Path) -> None:
+    out = tmp_path / "new" / "wake.json"
+    CliRunner().invoke(cli.bench, ["wake", "--out", str(out)], catch_exceptions=False)
+    assert json.loads(out.read_text())["figures"][0]["figure"] == 2.0
+    assert not one_bench[0].quick
+
+
+def test_only_some_benches_are_quick(one_bench: list[BenchOptions]) -> None:
+    refused = CliRunner().invoke(cli.bench, ["wake", "--quick"])
+    assert isinstance(refused.exception, ConfigError)
+    assert not one_bench
+    assert {name for name in cli.BENCHES if getattr(REAL_LOAD(name), "QUICK", False)} == {
+        "wake-accuracy", "echo", "vad", "device",
+    }  # fmt: skip
 
 
 def test_people_get_a_line(one_bench: list[BenchOptions]) -> None:

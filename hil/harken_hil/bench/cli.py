@@ -81,7 +81,9 @@ def load_bench(name: str) -> Bench:
     metavar="NAME=VALUE",
     help="Change what a bench runs: `streams` and `seconds` of `relay`.",
 )
-@click.option("--quick", is_flag=True, help="A small part of it: `echo` and `vad`.")
+@click.option(
+    "--quick", is_flag=True, help="A small part of it: `echo`, `vad`, `wake-accuracy`, `device`."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-__all__ = ["draw", "main"]
+__all__ = ["draw", "draw_echo", "main"]
 
 _PAGE: Final = "how-well-it-hears.md"
 _SHOWN: Final = {
@@ -56,7 +56,7 @@ def draw(results: Path, docs: Path) -> list[Path]:
     tables: dict[str, str] = {"talkers": talker_table()}
     if "echo" in found:
         rows = found["echo"]["data"]["scenes"]
-        written += [_erle(rows, docs), _mos(rows, docs)]
+        written += draw_echo(rows, docs)
         tables["echo"] = echo_table(found["echo"])
     if "vad" in found:
         written.append(_vad(found["vad"]["data"]["roc"], docs))
@@ -69,6 +69,11 @@ def draw(results: Path, docs: Path) -> list[Path]:
     page = docs / _PAGE
     page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
     return [*written, page]
+
+
+def draw_echo(rows: Sequence[Row], docs: Path) -> list[Path]:
+    """The pictures of the scenes of `harken bench echo`; returns what was written."""
+    return [_erle(rows, docs), _mos(rows, docs)]
 
 
 @contextmanager

@@ -39,6 +39,7 @@ __all__ = [
     "NOISES",
     "PACKAGES",
     "RATE",
+    "SPLITS",
     "Clip",
     "Split",
     "TalkerSummary",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 Split = Literal["train", "test"]
+SPLITS: Final[tuple[Split, ...]] = ("train", "test")
 
 _SHARE: Final = Path("/usr/share")
 _SOUNDS: Final = _SHARE / "asterisk/sounds"
@@ -162,7 +164,7 @@ _NAMED: Final = (
     _asterisk("en", "en_US_f_Allison", "allison-smith", "test", "CC-BY-SA-3.0"),
     _asterisk("es", "es_MX_f_Allison", "allison-smith", "test", "CC-BY-SA-3.0"),
     _asterisk("fr", "fr_CA_f_June", "june-wallack", "train", "CC-BY-SA-3.0"),
-    _asterisk("it", "it_IT_m_Carlo", "carlo-flora", "train", "CC-BY-SA-3.0"),
+    _asterisk("it", "it_IT_m_Carlo", "carlo-flora", "train", "CC-BY-3.0"),
     _asterisk("ru", "ru_RU_f_IvrvoiceRU", "ivrvoice-ru", "train", "CC-BY-3.0"),
     _sphinx("librivox", "librivox/*.wav"),
     _sphinx("cards", "cards/*.wav"),

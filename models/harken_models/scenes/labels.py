@@ -33,6 +33,8 @@ _SURE_DB: Final = 30.0
 _NONE_DB: Final = 42.0
 _OVER_FLOOR_DB: Final = 9.0
 _LEAST_RANGE_DB: Final = 20.0
+# Nobody talks on so long without a dip: what fills it is noise.
+_LONGEST_WITHOUT_PAUSE_HOPS: Final = 200
 # The closure of a stop is part of its word; a click is no word.
 _CLOSURE_HOPS: Final = 12
 _SHORTEST_HOPS: Final = 4
@@ -59,6 +61,8 @@ def speech_hops(samples: Samples) -> Labels | None:
     quietest_speech = loud - _SURE_DB
     # A clip cut close around its words has no floor to be seen: then the level alone decides.
     paused = bool(np.count_nonzero(level < loud - _LEAST_RANGE_DB) >= _SHORTEST_HOPS)
+    if not paused and hops >= _LONGEST_WITHOUT_PAUSE_HOPS:
+        return None
     if paused:
         if loud - floor < _LEAST_RANGE_DB:
             return None
