@@ -28,6 +28,7 @@ from harken_models.train.voices import NATURAL, installed_voices, part_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harken_models.scenes.mix import EchoScene
     from harken_models.train.progress import Report
 
     Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
@@ -58,6 +59,7 @@ SURROUNDINGS: Final[tuple[Surroundings, ...]] = (
 
 BLOCK_S: Final = 300
 _LEAD_S, _TAIL_S = 3.0, 1.5
+_PLAYED_BEFORE_S: Final = 6
 _NEAR_DBFS: Final = (-34.0, -22.0)
 _SNR_DB: Final = 10.0
 _ECHO_TO_NEAR_DB: Final = 6.0
@@ -156,15 +158,12 @@ def hear_phrase(phrase: Phrase, surroundings: Surroundings) -> Samples:
     Returns:
         int16 [n], 16 kHz, after the `Cleaner`.
     """
-    # The last two differ in nothing but the cleaning.
-    drawn = min(SURROUNDINGS.index(surroundings), len(SURROUNDINGS) - 2)
-    rng = np.random.default_rng([_SEED, phrase.number, drawn])
-    dry = np.zeros(round((_LEAD_S + _TAIL_S) * RATE) + len(phrase.samples))
-    start = round(_LEAD_S * RATE)
-    dry[start : start + len(phrase.samples)] = phrase.samples
-    near_dbfs = float(rng.uniform(*_NEAR_DBFS))
     if surroundings.startswith("playback"):
-        return _over_playback(dry, near_dbfs, rng, cleaned=surroundings == "playback")
+        scene = _playback_scene(phrase)
+        reference = scene.reference if surroundings == "playback" else None
+        return Cleaner().run(scene.mic, reference)[1][_PLAYED_BEFORE_S * RATE :]
+    rng = np.random.default_rng([_SEED, phrase.number, SURROUNDINGS.index(surroundings)])
+    dry, near_dbfs = _laid_out(phrase), float(rng.uniform(*_NEAR_DBFS))
     sound: Signal = dry if surroundings == "quiet" else _in_room(dry, rng)
     sound = level(sound, near_dbfs)
     if surroundings == "noise":
@@ -177,16 +176,15 @@ def hear_phrase(phrase: Phrase, surroundings: Surroundings) -> Samples:
     return Cleaner().run(to_int16(sound), None)[1]
 
 
-def _over_playback(
-    dry: Signal, near_dbfs: float, rng: np.random.Generator, *, cleaned: bool
-) -> Samples:
-    """While the device plays: it has played for six seconds when the scene begins."""
-    before = 6 * RATE
-    far = np.zeros(before + len(dry))
-    far[:] = _some_playback(len(far), rng)
-    scene = echo_scene(
+@lru_cache(maxsize=1)
+def _playback_scene(phrase: Phrase) -> EchoScene:
+    """While the device plays: it has played for some seconds when the scene begins."""
+    rng = np.random.default_rng([_SEED, phrase.number, SURROUNDINGS.index("playback")])
+    dry, near_dbfs = _laid_out(phrase), float(rng.uniform(*_NEAR_DBFS))
+    before = _PLAYED_BEFORE_S * RATE
+    return echo_scene(
         rng,
-        level(far, _PLAY_DBFS),
+        level(_some_playback(before + len(dry), rng), _PLAY_DBFS),
         np.concatenate([np.zeros(before), dry]),
         random_room(rng),
         Loudspeaker(0.2),
@@ -194,8 +192,14 @@ def _over_playback(
         _ECHO_TO_NEAR_DB,
         near_dbfs=near_dbfs,
     )
-    _, linear = Cleaner().run(scene.mic, scene.reference if cleaned else None)
-    return linear[before:]
+
+
+def _laid_out(phrase: Phrase) -> Signal:
+    """The phrase with silence before and after it."""
+    dry = np.zeros(round((_LEAD_S + _TAIL_S) * RATE) + len(phrase.samples))
+    start = round(_LEAD_S * RATE)
+    dry[start : start + len(phrase.samples)] = phrase.samples
+    return dry
 
 
 def _in_room(dry: Signal, rng: np.random.Generator) -> Signal:
