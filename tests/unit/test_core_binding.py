@@ -95,3 +95,5 @@ def test_what_is_no_packed_model_is_refused(wrong: bytes) -> None:
 def test_the_feature_tables_are_what_their_formulas_give() -> None:
     tables = runpy.run_path(str(CORE / "tables.py"))
     assert (CORE / "feature_tables.h").read_text("ascii") == tables["header"]()
+    device = CORE.parents[1] / "harken_device"
+    assert (device / "viper" / "tables.py").read_text("ascii") == tables["viper"]()

@@ -37,7 +37,17 @@ def check_room(out: "Writable", size: int, message: str) -> None:
         TypeError: it is read-only.
         ValueError: it is shorter; says `message`.
     """
-    if isinstance(out, (bytes, str)):
-        raise TypeError("object with buffer protocol required")
     if len(out) < size:
         raise ValueError(message)
+    out[0] = out[0]  # where it is read-only, this says so
+
+
+def check_out(pcm: "Writable") -> None:
+    """See that 160 samples can be written into `pcm`.
+
+    Raises:
+        TypeError: it is read-only.
+        ValueError: it is shorter, or starts at an odd address.
+    """
+    check_hop(pcm)
+    pcm[0] = pcm[0]  # where it is read-only, this says so

@@ -7,7 +7,7 @@ An echo canceller takes ten times what viper leaves of such a processor. The cal
 from micropython import const
 
 from harken_device.audio.samples import copy
-from harken_device.viper.buffers import HOP_BYTES, check_hop, check_room
+from harken_device.viper.buffers import HOP_BYTES, check_hop, check_out
 from harken_device.viper.gain import Gain
 from harken_device.viper.vad import Vad
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _GAIN = const(16)
 _ALL = const(31)
 _LIMITED = const(8)
-_SHORT = "the PCM buffer is shorter than 160 samples"
 
 
 class Cleaner:
@@ -32,7 +31,7 @@ class Cleaner:
     def step(
         self,
         mic: "Buffer",
-        reference: "Buffer | None",  # noqa: ARG002 - the echo of it stays
+        reference: "Buffer | None",
         out: "Writable",
         linear: "Writable | None",
     ) -> int:
@@ -46,9 +45,11 @@ class Cleaner:
             ValueError: a buffer is too short.
         """
         check_hop(mic)
-        check_room(out, HOP_BYTES, _SHORT)
+        if reference is not None:
+            check_hop(reference)  # its echo stays
+        check_out(out)
         if linear is not None:
-            check_room(linear, HOP_BYTES, _SHORT)
+            check_out(linear)
             copy(linear, 0, mic, 0, HOP_BYTES)
         speech = self._vad.step(mic, -1) & 1
         if not self._parts & _GAIN:

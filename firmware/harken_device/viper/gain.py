@@ -3,7 +3,7 @@
 import micropython
 from micropython import const
 
-from harken_device.viper.buffers import HOP_BYTES, check_hop, check_room
+from harken_device.viper.buffers import check_hop, check_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,8 +142,7 @@ class Gain:
             ValueError: a buffer is too short, or a number out of range.
         """
         check_hop(pcm)
-        check_room(out, HOP_BYTES, "the PCM buffer is shorter than 160 samples")
-        check_hop(out)
+        check_out(out)
         if not 0 <= speech <= 1 or not -200 <= noise_db <= 0:
             raise ValueError("speech must be 0 or 1, noise_db -200 to 0")
         level = (_log2(_energy(pcm) // 10) + 4096) * 64

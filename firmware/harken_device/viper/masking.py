@@ -22,12 +22,12 @@ def mask(buffer: "Writable", offset: int, length: int, key: "Buffer") -> None:
         TypeError: `buffer` is read-only.
         ValueError: the range does not lie in the buffer, or the key is not 4 bytes.
     """
-    if isinstance(buffer, (bytes, str)):
-        raise TypeError("object with buffer protocol required")
     if not 0 <= offset <= len(buffer):
         raise ValueError("offset is past the buffer's end")
     if not 0 <= length <= len(buffer) - offset:
         raise ValueError("length reaches past the buffer's end")
     if len(key) != 4:
         raise ValueError("the key must be 4 bytes")
+    if length:
+        buffer[offset] = buffer[offset]  # where it is read-only, this says so
     _mask(buffer, offset, length, key)

@@ -40,8 +40,7 @@ class Model:
         packed = self._packed
         if len(row) < packed.features:
             raise ValueError("the row is shorter than 40 features")
-        if len(self._model) != self._size:
-            raise ValueError("the model's buffer was resized")
+        self._check_size()
         copy(self._arena, packed.input + self._rows * packed.features, row, 0, packed.features)
         self._rows += 1
         if self._rows < packed.stride:
@@ -50,6 +49,10 @@ class Model:
         for step in packed.steps:
             self._run(step)
         return self._arena[packed.output]
+
+    def _check_size(self) -> None:
+        if len(self._model) != self._size:
+            raise ValueError("the model's buffer was resized")
 
     def _run(self, step: "Step") -> None:
         arena = self._arena
@@ -81,9 +84,10 @@ class Model:
 
         Raises:
             TypeError: `out` is read-only.
-            ValueError: it is too short.
+            ValueError: it is too short, or the model's buffer was resized.
         """
-        count = self._packed.outputs
+        self._check_size()
+        count: int = self._packed.outputs
         check_room(out, count, "the buffer is shorter than the model's outputs")
         for n in range(count):
             out[n] = self._arena[self._packed.output + n]

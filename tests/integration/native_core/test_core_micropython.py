@@ -80,13 +80,21 @@ def test_a_hop_allocates_nothing(
     assert cleaner <= 56 * 1024
 
 
+WITHOUT_NATIVE = """
+import sys
+sys.path = [folder for folder in sys.path if not folder.endswith("/x64")]
+import harken_device.core as harken_core
+from harken_device.viper.gain import Gain
+harken_core.Gain = Gain
+assert not harken_core.NATIVE
+"""
 REFUSED = """
-import harken_core, json
+import json
 model = open(MODEL, "rb").read()
 def refused(call):
     try:
         call()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         return type(error).__name__
     return "taken"
 features, vad, wake = harken_core.Features(), harken_core.Vad(), harken_core.Model(model)
@@ -134,6 +142,7 @@ print(json.dumps([refused(call) for call in (
     lambda: harken_core.mask(hop, 300, 1 << 62, b"abcd"),
     lambda: harken_core.mask(hop, 0, 320, b"abc"),
     lambda: harken_core.mask(b"constant", 0, 4, b"abcd"),
+    lambda: features.step(hop, memoryview(bytes(40))),
     lambda: harken_core.Model(b""),
     lambda: harken_core.Model(model[:-1]),
     lambda: harken_core.Model(memoryview(b"x" + model)[1:]),
@@ -143,13 +152,18 @@ print(json.dumps([refused(call) for call in (
 """
 
 
+@pytest.mark.parametrize("core", ["import harken_core\n", WITHOUT_NATIVE])
 def test_wrong_arguments_are_refused(
-    tflite_models: Mapping[str, bytes], tmp_path: Path, run_script: Callable[..., str]
+    core: str,
+    tflite_models: Mapping[str, bytes],
+    tmp_path: Path,
+    run_script: Callable[..., str],
 ) -> None:
     path = tmp_path / "alexa.hkm"
     path.write_bytes(pack(tflite_models["alexa"]))
-    answers = json.loads(run_script(f"MODEL = {str(path)!r}\n{REFUSED}"))
-    assert "taken" not in answers
+    told = run_script(f"{core}MODEL = {str(path)!r}\n{REFUSED}", heap_kib=1024)
+    answers = json.loads(told)
+    assert [n for n, answer in enumerate(answers) if answer == "taken"] == []
 
 
 CORRUPT = """
@@ -212,3 +226,42 @@ with open({str(stream)!r}, "rb") as stream:
 print(heard)
 """)
     assert json.loads(printed) == np.asarray(Model(packed).run(rows)).tolist()
+
+
+# Reads MIC; what a board without native code does to it.
+LEVELLED = """
+import json
+cleaner, hop, out, linear = harken_core.Cleaner(), bytearray(320), bytearray(320), bytearray(320)
+heard, gains, same = bytearray(), [], True
+with open(MIC, "rb") as mic:
+    while mic.readinto(hop) == 320:
+        cleaner.step(hop, None, out, linear)
+        same = same and linear == hop
+        heard.extend(out)
+        gains.append(cleaner.gain_db())
+cleaner.switch(15)
+cleaner.step(hop, hop, out, None)
+states = cleaner.erle_db(), cleaner.delay_ms(), cleaner.gain_db()
+with open(OUT, "wb") as file:
+    file.write(heard)
+print(json.dumps([same, max(gains), out == hop, states]))
+"""
+
+
+def test_without_native_code_speech_is_brought_to_its_level(
+    recording: Samples, tmp_path: Path, run_script: Callable[..., str]
+) -> None:
+    faint = recording[: 8 * 16000] // 8
+    mic, out = tmp_path / "mic.raw", tmp_path / "out.raw"
+    mic.write_bytes(faint.tobytes())
+    given = f"MIC, OUT = {str(mic)!r}, {str(out)!r}\n"
+    same, gain_db, passed, states = json.loads(
+        run_script(f"{WITHOUT_NATIVE}{given}{LEVELLED}", heap_kib=2048)
+    )
+    assert same
+    assert passed
+    assert states == [0, 0, 0]
+    louder = np.frombuffer(out.read_bytes(), np.int16).astype(float)
+    # Of the last seconds, when the level is known.
+    raised = 20 * np.log10(louder[-48_000:].std() / faint[-48_000:].std())
+    assert 6 <= raised <= gain_db + 1 <= 25
