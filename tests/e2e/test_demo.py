@@ -93,6 +93,22 @@ def test_the_button_interrupts_too(tmp_path: Path) -> None:
     assert result["barge_in_stop_ms"] < 300
 
 
+def test_a_voice_interrupts_a_loud_answer_in_a_reverberant_room(tmp_path: Path) -> None:
+    """The device hears itself louder than the talker, and nobody calls it."""
+    out = tmp_path / "run"
+    how = ("--loud", "--room", "reverberant", "--interrupt", "voice")
+    result = result_of(harken("--json", "--out", out, *how))
+    assert {check["name"] for check in result["checks"]} >= {"Undisturbed", "Interrupted"}
+    assert 0 < result["barge_in_stop_ms"] < 300
+    command = result["turns"][1]
+    assert command["wake"]["word"] == "", "a voice is no wake word"
+    assert words(command["heard"]) == words("Turn the volume down.")
+    assert "self.audio_speaker.set_volume" in command["tools"]
+    page = Path(result["report"]).read_text("utf-8")
+    assert "voice over the answer" in page
+    assert "echo removed" in page
+
+
 def test_human_speech_is_understood(tmp_path: Path) -> None:
     clip = HUMAN / "sense_and_sensibility_01_austen_64kb-0870.wav"
     if not clip.exists():

@@ -43,7 +43,7 @@ def test_the_same_places_sound_the_same_and_others_do_not() -> None:
     room = reverberant_room()
     again = reverberant_room().response(room.talker).taps
     assert np.array_equal(room.response(room.talker).taps, again)
-    moved = room.response(Place(2.9, 2.1, 1.5)).taps
+    moved = room.response(Place(2.6, 1.2, 1.4)).taps
     assert not np.allclose(moved[4000:6000], again[4000:6000])
 
 

@@ -171,13 +171,13 @@ def quiet_room() -> Room:
 
 
 def reverberant_room() -> Room:
-    """A large living room with bare walls, the device on a shelf, a person 2 m away."""
+    """A large living room with bare walls, the device on a shelf, a person 1 m away."""
     return Room(
         size=Place(5.6, 4.3, 2.7),
         rt60_s=0.5,
         device=Place(2.1, 0.30, 1.05),
         loudspeaker=Place(2.1, 0.30, 0.99),
-        talker=Place(2.9, 2.1, 1.6),
+        talker=Place(2.5, 1.15, 1.35),
     )
 
 
