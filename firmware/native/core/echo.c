@@ -117,21 +117,27 @@ static int is_good(const harken_echo *state) {
 static void find_delay(harken_echo *state, const int16_t *mic) {
     int16_t frame[2 * ECHO_HOP];
     int16_t reference[2 * ECHO_HOP];
+    // A filter that has learnt the path knows better, but not at first, when a tune may fit any delay; when
+    // it no longer does, `judge` finds that out.
+    if (is_converged(state) && state->learnt > FIRST_HOPS) {
+        if (state->halves) {
+            // What was compared will be too old, or of another room, once it is looked for again.
+            harken_delay_reset(&state->delay);
+            state->halves = 0;
+        }
+        return;
+    }
     if (state->played >= 2 * DELAY_LAGS) {
         state->halves = 0;
         return;
     }
-    state->halves++;
-    if (state->halves & 1) {
+    if (state->halves++ % 2 == 0) {
         return;
     }
     join(frame, state->mic_before, mic);
     join(reference, kept(state, 1), kept(state, 0));
     int frames = harken_delay_step(&state->delay, frame, reference, 1);
-    // A filter that has learnt the path knows better, but not at first, when a tune may fit any delay; when
-    // it no longer does, `judge` finds that out.
-    int knows = is_good(state) || (is_converged(state) && state->learnt > FIRST_HOPS);
-    if (frames == DELAY_UNKNOWN || knows) {
+    if (frames == DELAY_UNKNOWN || is_good(state)) {
         return;
     }
     uint32_t found = 2 * (uint32_t)frames;

@@ -21,6 +21,13 @@
 #define SPREAD_SHIFT 3
 // Partitions near the direct sound are held to their length in time more often.
 #define EARLY 4
+// A path that may have changed by this much in a step, Q16, is still being learnt.
+#define MUCH 256
+
+typedef struct {
+    int64_t r;
+    int64_t i;
+} complex64;
 
 static uint32_t decayed(uint32_t power, unsigned partitions) {
     while (partitions--) {
@@ -99,12 +106,17 @@ static inline int32_t limited(int64_t value, int32_t most) {
 }
 
 // Adds the echo from `count` partitions whose blocks lie one after the other in the ring.
-static inline void add_echo(
-    const complex32 *path, const kalman_sound *sound, unsigned count, int64_t *r, int64_t *i) {
-    for (unsigned p = 0; p < count; p++) {
-        *r += (int64_t)path[p].r * sound[p].r - (int64_t)path[p].i * sound[p].i;
-        *i += (int64_t)path[p].r * sound[p].i + (int64_t)path[p].i * sound[p].r;
+static inline complex64 add_echo(
+    complex64 echo, const complex32 *path, const kalman_sound *sound, unsigned count) {
+    for (const complex32 *end = path + count; path < end; path++, sound++) {
+        int32_t r = sound->r;
+        int32_t i = sound->i;
+        echo.r += (int64_t)path->r * r;
+        echo.r += (int64_t)path->i * -i;
+        echo.i += (int64_t)path->r * i;
+        echo.i += (int64_t)path->i * r;
     }
+    return echo;
 }
 
 void harken_kalman_estimate(const harken_kalman *state, complex32 *spectrum, int32_t *echo) {
@@ -112,12 +124,11 @@ void harken_kalman_estimate(const harken_kalman *state, complex32 *spectrum, int
     int shift = PATH_POINT - state->sound_exponent;
     unsigned newest = state->newest;
     for (unsigned k = 0; k < KALMAN_BINS; k++) {
-        int64_t r = 0;
-        int64_t i = 0;
-        add_echo(state->path[k], state->sound[k] + newest, P - newest, &r, &i);
-        add_echo(state->path[k] + P - newest, state->sound[k], newest, &r, &i);
-        spectrum[k].r = limited(r >> shift, (1 << 27) - 1);
-        spectrum[k].i = limited(i >> shift, (1 << 27) - 1);
+        complex64 sum = {0, 0};
+        sum = add_echo(sum, state->path[k], state->sound[k] + newest, P - newest);
+        sum = add_echo(sum, state->path[k] + P - newest, state->sound[k], newest);
+        spectrum[k].r = limited(sum.r >> shift, (1 << 27) - 1);
+        spectrum[k].i = limited(sum.i >> shift, (1 << 27) - 1);
     }
     fft320_inverse(spectrum, &frame);
     memcpy(echo, frame.samples + KALMAN_HOP, KALMAN_HOP * sizeof(*echo));
@@ -294,9 +305,14 @@ void harken_kalman_learn(harken_kalman *state, const complex32 *error, uint32_t 
     }
     memcpy(state->strength, drift.strength, sizeof(drift.strength));
     scale_doubt(state, drift.most);
-    constrain(state, turn % EARLY);
-    constrain(state, EARLY + turn % (P - EARLY));
-    state->turn = turn + 1 == EARLY * (P - EARLY) ? 0 : turn + 1;
+    // One of them while little changes, by turns; both while much does.
+    if ((turn & 1) || change > MUCH) {
+        constrain(state, (turn >> 1) % EARLY);
+    }
+    if (!(turn & 1) || change > MUCH) {
+        constrain(state, EARLY + (turn >> 1) % (P - EARLY));
+    }
+    state->turn = turn + 1 == 2 * EARLY * (P - EARLY) ? 0 : turn + 1;
 }
 
 void harken_kalman_shift(harken_kalman *state, int blocks) {

@@ -15,9 +15,8 @@
 #define FLOOR_LEAST 40
 // So many bands at once.
 #define BANDS_OVER 3
-// So many of the last hops.
-#define HISTORY 5
-#define HOPS_OVER 3
+// So many hops in a row; a single one prolongs it.
+#define HOPS_OVER 5
 // Hops for which it holds, through the dips of speech.
 #define HOLD 20
 #define SUSPECTED 0xff
@@ -66,12 +65,9 @@ int harken_near_step(harken_near *state, const harken_leak *leak, const complex3
         state->floor[band] = follow(state->floor[band], power);
     }
     state->history = state->history << 1 | (over >= BANDS_OVER);
-    unsigned recent = 0;
-    for (unsigned hop = 0; hop < HISTORY; hop++) {
-        recent += state->history >> hop & 1;
-    }
+    const uint32_t row = (1u << HOPS_OVER) - 1;
     state->holding -= state->holding > 0;
-    if (recent >= HOPS_OVER) {
+    if ((state->history & row) == row || (state->holding > 0 && (state->history & 1))) {
         state->holding = HOLD;
     }
     return state->holding > 0;
