@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from harken_device.app import App
     from harken_device.audio.hearing import Hearing
     from harken_device.audio.models import Weights
-    from harken_device.audio.wake import WakeWord
     from harken_device.config import Config
 
 # A heap without room to spare is kept in order: what is thrown away is collected every so many
@@ -106,12 +105,10 @@ def listen_for(
             log("start: %s" % (str(error) or repr(error)))
             return None
 
-    def word(weights: "Weights") -> "WakeWord":
-        return wake_word(weights, hearing.cancels)
-
-    words = [loaded(name, word) for name in config.texts("wake_models")]
-    stop = loaded(config.text("stop_model"), word)
-    hearing.words = Words(tuple([one for one in words if one is not None]), stop)
+    words = [loaded(name, wake_word) for name in config.texts("wake_models")]
+    stop = loaded(config.text("stop_model"), wake_word)
+    words = [word for word in words if word is not None]
+    hearing.words = Words(tuple(words), stop, hearing.cancels)
     hearing.use(
         loaded(config.text("vad_model"), lambda weights: weights.instance(), False),
         loaded(config.text("noise_model"), lambda weights: weights.instance(40), False),

@@ -67,7 +67,7 @@ class Hearing:
         self._barge_in = BargeIn()
         self._playing = False
         self._told = 0
-        self.words = Words((), None)
+        self.words = Words((), None, False)
 
     def use(self, vad: "Model | None", noise: "Model | None") -> None:
         """Find speech, and suppress noise, by models instead of by energy and statistics.

@@ -29,7 +29,7 @@ _STATE_AT = const(24)
 _MOST_OUTPUTS = const(64)
 _FEATURES = const(40)
 # A model must leave room for a connection with TLS, or the device would hear and not be heard.
-_RESERVE = const(14_336)
+_RESERVE = const(12_288)
 
 
 class Weights:

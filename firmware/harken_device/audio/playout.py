@@ -15,7 +15,7 @@ from harken_device.audio.samples import amplify, copy, silence
 _RATE = const(16_000)
 _BLOCK = const(160)
 _MOST_PACKETS = const(60)
-_MOST_BYTES = const(8192)  # 2.4 s at the bit rates of speech
+_MOST_BYTES = const(7200)  # 2.4 s at 24 kbit/s
 LARGEST_PACKET = const(400)
 _LARGEST_FRAME = const(960)  # 60 ms
 _LONGEST_CONCEALMENT = const(1600)  # samples; after 100 ms a guess is worse than silence

@@ -3,19 +3,19 @@
 One probability every stride says little; the mean over a short window is compared with the
 model's cutoff, as its publisher measured it (microWakeWord, Kevin Ahrendt, 2024).
 
-While something plays, a second instance of the model hears the loudspeaker's own signal. A word
-that it has heard too is not acted on: the canceller takes most of the loudspeaker away, but
-features that are normalised in each channel make a word of what is left.
+While something plays, the features of the loudspeaker's own signal are kept for a while. A word
+that seems to have been said is looked for in them, by the same model, before it is acted on: the
+canceller takes most of the loudspeaker away, but features that are normalised in each channel make
+a word of what is left. That takes `_ROWS / _ROWS_A_BLOCK` blocks, and no second model.
 
 What is forgotten when:
 
     any word was said     every word starts anew and is deaf for `_REFRACTORY_ROWS`: the same sound
                           is still in the models, and one utterance is one word
-    playing begins        the stop word and the loudspeaker's instances start anew: they have
-                          heard nothing since something last played. A new stop word is deaf for
-                          `_WARM_UP_ROWS`
-    playing ends          nothing: the loudspeaker's instances go on for `Words.TAIL_ROWS`, because
-                          a word at the very end is recognised after it
+    playing begins        the loudspeaker's features, and the stop word starts anew: it has heard
+                          nothing since something last played, and is deaf for `_WARM_UP_ROWS`
+    playing ends          nothing: the loudspeaker's features are kept on for `Words.TAIL_ROWS`,
+                          because a word at the very end is recognised after it
     link up or down, listening, barge-in, long silence
                           nothing. A model keeps only the last one or two seconds of features, in
                           rings, so that silence makes it new by itself
@@ -23,6 +23,7 @@ What is forgotten when:
 
 from micropython import const
 
+from harken_device.audio.samples import copy
 from harken_device.errors import ModelError
 
 TYPE_CHECKING = const(False)
@@ -34,44 +35,15 @@ if TYPE_CHECKING:
 _REFRACTORY_ROWS = const(100)
 # A model that starts has its whole window to fill before what it says means anything.
 _WARM_UP_ROWS = const(25)
-# The microphone's word may be recognised later than the loudspeaker's own by the delay of the
-# echo and by what noise and room do to the mean.
-_VETO_ROWS = const(150)
+# Of the loudspeaker: a long word, and the delay of its echo.
+_ROWS = const(130)
+_ROWS_A_BLOCK = const(13)  # half a million instructions, beside everything else
 # The loudspeaker's own signal has no noise in it: what is half certain there was said there.
 _VETO_DIVISOR = const(2)
 _LARGEST_WINDOW = const(64)
 _STEP_MS = const(10)  # of the speech features
+_FEATURES = const(40)
 _LONGEST_NAME = const(64)
-
-
-class _Mean:
-    """One instance of a model, and the sum of its last probabilities."""
-
-    def __init__(self, model: "Model", window: int) -> None:
-        self._model = model
-        self._recent = bytearray(window)
-        self._at = 0
-        self.sum = 0
-
-    def step(self, row: bytearray) -> bool:
-        """Take 40 features; True where there is a new probability. Allocates nothing."""
-        probability = self._model.step(row)
-        if probability < 0:
-            return False
-        recent = self._recent
-        at = self._at
-        self.sum += probability - recent[at]
-        recent[at] = probability
-        self._at = at + 1 if at + 1 < len(recent) else 0
-        return True
-
-    def reset(self) -> None:
-        """As at the beginning of a stream."""
-        self._model.reset()
-        recent = self._recent
-        for i in range(len(recent)):
-            recent[i] = 0
-        self.sum = 0
 
 
 class WakeWord:
@@ -79,63 +51,56 @@ class WakeWord:
 
     Args:
         model: the engine with the word's model.
-        own: a second one, for what the loudspeaker plays; None: whoever says it is meant.
         name: what is said, for people.
         cutoff: mean probability over which it was said, 0..1.
         window: how many probabilities the mean is of.
 
     Raises:
         ModelError: the cutoff or window is out of range.
-
-    Attributes:
-        vetoed: how often the word was not acted on, because the loudspeaker had said it.
     """
 
-    def __init__(
-        self, model: "Model", own: "Model | None", name: str, cutoff: float, window: int
-    ) -> None:
+    def __init__(self, model: "Model", name: str, cutoff: float, window: int) -> None:
         if not 0.0 < cutoff <= 1.0 or not 1 <= window <= _LARGEST_WINDOW:
             raise ModelError("wake word %s: cutoff %r, window %r" % (name, cutoff, window))
         self.name = name
-        self.vetoed = 0
-        self._heard = _Mean(model, window)
-        self._own = _Mean(own, window) if own is not None else None
+        self._model = model
+        self._recent = bytearray(window)
+        self._at = 0
+        self._sum = 0
         self._limit = int(cutoff * 255 * window)
         self._deaf = _REFRACTORY_ROWS
-        self._veto = 0
 
     def step(self, row: bytearray) -> bool:
         """Take 40 features, 10 ms; True where the word has just been said. Allocates nothing."""
-        heard = self._heard
-        if self._veto > 0:
-            self._veto -= 1
+        said = self._over(row, self._limit)
         if self._deaf > 0:
             self._deaf -= 1
-            heard.step(row)
             return False
-        if not heard.step(row) or heard.sum <= self._limit:
-            return False
-        if self._veto > 0:
-            self.vetoed += 1
-            self.settle(_REFRACTORY_ROWS)
-            return False
-        return True
+        return said
 
-    def step_own(self, row: bytearray) -> None:
-        """Take 40 features of what the loudspeaker plays; before `step`. Allocates nothing."""
-        own = self._own
-        if own is not None and own.step(row) and own.sum > self._limit // _VETO_DIVISOR:
-            self._veto = _VETO_ROWS
+    def certain(self, row: bytearray) -> bool:
+        """Take 40 features of what the loudspeaker played; True where it said the word."""
+        return self._over(row, self._limit // _VETO_DIVISOR)
+
+    def _over(self, row: bytearray, limit: int) -> bool:
+        probability = self._model.step(row)
+        if probability < 0:
+            return False
+        recent = self._recent
+        at = self._at
+        self._sum += probability - recent[at]
+        recent[at] = probability
+        self._at = at + 1 if at + 1 < len(recent) else 0
+        return self._sum > limit
 
     def settle(self, deaf_rows: int) -> None:
         """Forget what was heard, and hear nothing for so long."""
-        self._heard.reset()
+        self._model.reset()
+        recent = self._recent
+        for i in range(len(recent)):
+            recent[i] = 0
+        self._sum = 0
         self._deaf = deaf_rows
-
-    def begin_own(self) -> None:
-        """Something begins to play."""
-        if self._own is not None:
-            self._own.reset()
 
 
 class Words:
@@ -144,28 +109,37 @@ class Words:
     Args:
         words: wake words.
         stop: is listened for only while something plays; None where there is none.
+        vetoes: what the loudspeaker plays is known, and its words are not acted on.
 
     Attributes:
         name: the word that was said last.
+        vetoed: words since boot that were not acted on, because the loudspeaker had said them.
     """
 
     TAIL_ROWS = 50
 
-    def __init__(self, words: "tuple[WakeWord, ...]", stop: "WakeWord | None") -> None:
+    def __init__(
+        self, words: "tuple[WakeWord, ...]", stop: "WakeWord | None", vetoes: bool
+    ) -> None:
         self._words = words
         self._stop = stop
         self._playing = False
         self._tail = 0
+        self._own = bytearray(_ROWS * _FEATURES if vetoes and (words or stop) else 0)
+        self._own_at = 0  # where the next row goes
+        self._own_rows = 0
+        self._row = bytearray(_FEATURES)
+        self._doubtful: WakeWord | None = None  # said by somebody, or by the loudspeaker?
+        self._looked = 0  # rows of the loudspeaker in which it was looked for
         self.name = ""
+        self.vetoed = 0
 
     def play(self, playing: bool) -> bool:
-        """Say for each block whether something plays; whether the loudspeaker is to be heard."""
+        """Say for each block whether something plays; whether it does, or did until just now."""
         if playing:
             if self._tail == 0:
-                for word in self._words:
-                    word.begin_own()
+                self._own_rows = 0
             if not self._playing and self._stop is not None:
-                self._stop.begin_own()
                 self._stop.settle(_WARM_UP_ROWS)
             self._tail = self.TAIL_ROWS
         elif self._tail > 0:
@@ -175,47 +149,73 @@ class Words:
 
     def step_own(self, row: bytearray) -> None:
         """Take the loudspeaker's features of this block, before `step`."""
-        for word in self._words:
-            word.step_own(row)
-        if self._stop is not None and self._playing:
-            self._stop.step_own(row)
+        if self._doubtful is not None or not self._own:
+            return  # what is being looked through stays as it is
+        copy(self._own, self._own_at, row, 0, _FEATURES)
+        at = self._own_at + _FEATURES
+        self._own_at = at if at < _ROWS * _FEATURES else 0
+        if self._own_rows < _ROWS:
+            self._own_rows += 1
 
     def step(self, row: bytearray) -> "WakeWord | None":
         """Take the microphone's features; the word that has just been said. Allocates nothing."""
+        doubtful = self._doubtful
         said = None
         for word in self._words:
-            if word.step(row) and said is None:
+            if word is not doubtful and word.step(row) and said is None:
                 said = word
         stop = self._stop
-        if stop is not None and self._playing and stop.step(row) and said is None:
-            said = stop
-        if said is not None:
-            self.name = said.name
-            for word in self._words:
-                word.settle(_REFRACTORY_ROWS)
-            if stop is not None:
-                stop.settle(_REFRACTORY_ROWS)
-        return said
+        if stop is not None and self._playing and stop is not doubtful and stop.step(row):
+            said = said or stop
+        if doubtful is not None:
+            return self._look(doubtful)
+        if said is None:
+            return None
+        if self._tail == 0 or not self._own_rows:
+            return self._accept(said)
+        self._settle()
+        self._doubtful = said
+        self._looked = 0
+        return None
+
+    def _look(self, word: WakeWord) -> "WakeWord | None":
+        """Look for a word in what the loudspeaker played, a little further."""
+        for _ in range(_ROWS_A_BLOCK):
+            if self._looked == self._own_rows:
+                return self._accept(word)
+            back = (self._own_rows - self._looked) * _FEATURES
+            at = self._own_at - back
+            copy(self._row, 0, self._own, at if at >= 0 else at + len(self._own), _FEATURES)
+            self._looked += 1
+            if word.certain(self._row):
+                self.vetoed += 1
+                self._doubtful = None
+                self._settle()
+                return None
+        return None
+
+    def _accept(self, word: WakeWord) -> WakeWord:
+        self._doubtful = None
+        self._settle()
+        self.name = word.name
+        return word
+
+    def _settle(self) -> None:
+        for word in self._words:
+            word.settle(_REFRACTORY_ROWS)
+        if self._stop is not None:
+            self._stop.settle(_REFRACTORY_ROWS)
 
     def stops(self, word: WakeWord) -> bool:
         """Whether this is the stop word."""
         return word is self._stop
 
-    @property
-    def vetoed(self) -> int:
-        """Detections since boot that were not acted on."""
-        count = self._stop.vetoed if self._stop is not None else 0
-        for word in self._words:
-            count += word.vetoed
-        return count
 
-
-def wake_word(weights: "Weights", own: bool) -> WakeWord:
+def wake_word(weights: "Weights") -> WakeWord:
     """The wake word of a model with microWakeWord's manifest.
 
     Args:
         weights: the model.
-        own: what the loudspeaker plays can be known, so that its words can be told apart.
 
     Raises:
         ModelError: the manifest or the model is not usable.
@@ -233,5 +233,4 @@ def wake_word(weights: "Weights", own: bool) -> WakeWord:
         raise ModelError(
             "wake word %s wants features every %s ms, not every %d" % (name, step_ms, _STEP_MS)
         )
-    model = weights.instance()
-    return WakeWord(model, weights.instance() if own else None, said, cutoff, window)
+    return WakeWord(weights.instance(), said, cutoff, window)

@@ -212,8 +212,8 @@ class WebSocket:
         Raises:
             WebSocketError: the connection broke.
         """
-        data = text.encode()
-        self.send(TEXT, bytearray(HEADROOM) + data, HEADROOM, len(data))
+        frame = bytearray(HEADROOM) + text.encode()
+        self.send(TEXT, frame, HEADROOM, len(frame) - HEADROOM)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
