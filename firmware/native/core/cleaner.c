@@ -12,7 +12,7 @@
 // What is counted as left of the echo over its estimate: less where it would cost the near talker, more
 // where nobody else talks, most while the canceller has not learnt the room.
 #define MARGIN_NEAR LOG2_POWER_DB(-1)
-#define MARGIN_ALONE LOG2_POWER_DB(4)
+#define MARGIN_ALONE LOG2_POWER_DB(2)
 #define MARGIN_LEARNING LOG2_POWER_DB(14)
 
 uint32_t harken_cleaner_size(void) {
