@@ -18,7 +18,7 @@ import numpy as np
 
 from harken.errors import StartError
 from harken_models.store import weights
-from harken_models.train.accents import ACCENTS, accented
+from harken_models.train.accents import ACCENTS, accented, is_vowel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +47,11 @@ for line in sys.stdin:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(engine.speak(text) or b"")
 """
+# About how high those talkers speak, in hertz; the child is a boy.
+_PITCHES = {
+    "lp_diphone": 185, "pc_diphone": 115, "suo_fi_lj_diphone": 180, "hy_fi_mv_diphone": 105,
+    "czech_ph": 110, "czech_dita": 185, "czech_krb": 250, "czech_machac": 110,
+}  # fmt: skip
 _EDGE_S = 0.03
 _AUDIBLE = 0.02
 
@@ -138,11 +143,10 @@ def _festival(
     # Starting festival takes longer than speaking: one process says fifty.
     lines: list[str] = []
     for done, (each, path) in enumerate(zip(utterances, paths, strict=True), 1):
-        text = each.text.replace("\\", " ").replace('"', " ")
         lines += [
             f"(voice_{each.voice.name})",
             f"(Parameter.set 'Duration_Stretch {1 / each.speed:.3f})",
-            f'(utt.save.wave (utt.synth (Utterance Text "{text}")) "{path}" \'riff)',
+            f'(utt.save.wave (utt.synth {_said(each, done)}) "{path}" \'riff)',
         ]
         if done % 50 == 0 or done == len(utterances):
             script = path.with_suffix(".scm")
@@ -151,6 +155,23 @@ def _festival(
             script.unlink()
             lines = []
             told(done)
+
+
+def _said(each: Utterance, number: int) -> str:
+    """An utterance for festival: text, or sounds with lengths and a melody of our own."""
+    if each.voice.name not in ACCENTS:
+        text = each.text.replace("\\", " ").replace('"', " ")
+        return f'(Utterance Text "{text}")'
+    rng = np.random.default_rng(number)
+    [sounds] = accented([each.text], each.voice.name)
+    hertz = _PITCHES[each.voice.name] * each.pitch * rng.uniform(1.0, 1.15)
+    parts = ['("#" 0.1)']
+    for sound in sounds:
+        length = (0.09 if is_vowel(sound) else 0.065) * rng.uniform(0.8, 1.25) / each.speed
+        length *= 1.3 if sound.endswith(":") else 1.0
+        hertz *= rng.uniform(0.93, 1.03)
+        parts.append(f'("{sound}" {length:.3f} (0.01 {hertz:.0f}))')
+    return f'(Utterance Segments ({" ".join(parts)} ("#" 0.1)))'
 
 
 def _piper(
@@ -192,7 +213,7 @@ def _pico(
         mine = [pair for pair in zip(utterances, paths, strict=True) if pair[0].voice.name == name]
         texts = [each.text for each, _ in mine]
         if name in ACCENTS:
-            texts = [f'<phoneme ph="{sounds}"/>' for sounds in accented(texts, name)]
+            texts = [f'<phoneme ph="{" ".join(sounds)}"/>' for sounds in accented(texts, name)]
         for (each, path), text in zip(mine, texts, strict=True):
             speed, pitch = round(100 * each.speed), round(100 * each.pitch)
             inner = f'<pitch level="{pitch}">{text}</pitch>'

@@ -24,7 +24,7 @@ Part = Literal["train", "validation", "test"]
 
 PACKAGES: Final = (
     "apt-get install espeak-ng flite festival festvox-kallpc16k festvox-kdlpc16k "
-    "festvox-us-slt-hts; pip install --group voices; harken models pull piper-joe"
+    "festvox-us-slt-hts festvox-czech-ph festvox-suopuhe-lj festvox-italp16k; pip install --group voices; harken models pull piper-joe"
 )
 """What brings every engine and voice."""
 _DEADLINE_S = 20.0
@@ -35,6 +35,15 @@ _FESTIVAL: Final = {
     "english/kal_diphone": ("kal_diphone", "kal"),
     "english/ked_diphone": ("ked_diphone", "kd"),
     "us/cmu_us_slt_arctic_hts": ("cmu_us_slt_arctic_hts", "slt"),
+    # These speak English with an accent.
+    "italian/lp_diphone": ("lp_diphone", "lp"),
+    "italian/pc_diphone": ("pc_diphone", "pc"),
+    "finnish/suo_fi_lj_diphone": ("suo_fi_lj_diphone", "lj"),
+    "finnish/hy_fi_mv_diphone": ("hy_fi_mv_diphone", "mv"),
+    "czech/czech_ph": ("czech_ph", "ph"),
+    "czech/czech_dita": ("czech_dita", "dita"),
+    "czech/czech_krb": ("czech_krb", "krb"),
+    "czech/czech_machac": ("czech_machac", "machac"),
 }
 _FESTIVAL_ROOT: Final = Path("/usr/share/festival/voices")
 _PICO: Final = {"en-US": "pico-us", "en-GB": "pico-gb", "de-DE": "pico-de", "it-IT": "pico-it"}

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Trained", "train"]
 
 _BLOCKS_AN_HOUR = 120
-_HARD = 2500
+_HARD = 4000
 _VERSION = 1
 """Counted up whenever the same settings would give another model, so that no old stage is taken."""
 _NATURAL_SHARE = 0.65
@@ -147,7 +147,7 @@ class _Stages:
 
         def make(folder: Path, report: Report) -> None:
             plan = Plan(str(around.folder), "train", recipe.seed + 2000)
-            fresh = blocks(plan, _blocks(recipe, "train"), report)
+            fresh = blocks(plan, 2 * _blocks(recipe, "train"), report)
             network = load_network(recipe, first.folder / "weights.npz")
             np.save(folder / "hard.npy", hardest_windows(network, fresh, _HARD, report))
 

@@ -134,7 +134,7 @@ def _alike(
         if part != "test" and not partial and number % _KEPT_FOR_TEST == 0:
             continue
         times = 4 if partial and part == "train" else 1
-        for group, count in ((natural, 3 * times), (formant, 2 * times)):
+        for group, count in ((natural, 4 * times), (formant, 2 * times)):
             for _ in range(count if group else 0):
                 voice = group[int(rng.integers(len(group)))]
                 said.append(_varied(voice, text, rng))

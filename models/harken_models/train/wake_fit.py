@@ -42,9 +42,9 @@ STEPS = 16
 _SAID = (2, 27)
 _NOT_YET = -22
 _RATE = 1.5e-3
-_DROPOUT = 0.15
+_DROPOUT = 0.2
 _PACES = (0.84, 1.2)
-_TRACTS = (0.84, 1.18)
+_TRACTS = (0.78, 1.25)
 _APART = 30
 _AFTER_PEAK = 6
 _AT_ONCE = 24
@@ -98,7 +98,7 @@ class Pools:
             yield _other_voices(values, rng), wanted, weights
 
     def _kinds(self, size: int) -> list[str]:
-        shares = {"phrase": 0.36, "confusable": 0.22, "hard": 0.2 if len(self.hard) else 0.0}
+        shares = {"phrase": 0.28, "confusable": 0.16, "hard": 0.3 if len(self.hard) else 0.0}
         kinds = [kind for kind, share in shares.items() for _ in range(round(share * size))]
         return kinds + ["blocks"] * (size - len(kinds))
 
@@ -138,7 +138,7 @@ def _other_voices(values: Floats, rng: np.random.Generator) -> Floats:
     tents = np.maximum(0, 1 - np.abs(np.arange(FEATURES)[None, :, None] - at[:, None, :]))
     tents[:, -1] += at > FEATURES - 1
     bends = np.cos(np.pi * np.arange(FEATURES) / FEATURES * np.arange(1, 4)[:, None])
-    curves = rng.normal(0, 0.8, (size, 3)) @ bends
+    curves = rng.normal(0, 1.1, (size, 3)) @ bends
     changed = values @ np.minimum(tents, 1).astype(np.float32)
     # What is silent stays silent.
     changed += (changed > 1) * curves[:, None].astype(np.float32)

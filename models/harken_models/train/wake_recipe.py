@@ -36,10 +36,10 @@ class Recipe:
 
     phrase: str
     seed: int = 1
-    natural: int = 60
+    natural: int = 48
     formant: int = 8
     confusables: int = 120
-    sentences: int = 500
+    sentences: int = 800
     rooms: int = 60
     times: int = 10
     hours: float = 4.0
