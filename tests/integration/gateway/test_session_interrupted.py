@@ -128,6 +128,19 @@ async def test_an_answer_that_is_complete_is_cut_to_what_was_heard(talk: Talk) -
     assert (record.played_ms, record.interrupted, record.answer) == (400, True, ANSWER)
 
 
+async def test_a_device_that_hears_a_voice_over_the_answer_begins_the_next_turn_with_it(
+    talk: Talk,
+) -> None:
+    await talk.ask()
+    await talk.device.until(lambda: len(talk.device.packets()) * 20 >= 400 + 300 + 40)
+    await talk.heard(400, ended=True)
+    await talk.device.send(type="abort", reason="voice")
+    # No wake word, no wait for the answer to the abort.
+    assert await talk.remembered() == "One two three four …"
+    assert talk.device.messages("tts", state="stop")[0]["harken"] == {"cancelled": True}
+    assert (talk.gateway.records[0].played_ms, talk.gateway.records[0].interrupted) == (400, True)
+
+
 async def test_so_it_is_while_the_device_plays_the_end(talk: Talk) -> None:
     await talk.ask()
     await talk.device.expect("tts", state="stop", harken=None)
