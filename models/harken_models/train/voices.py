@@ -24,7 +24,8 @@ Part = Literal["train", "validation", "test"]
 
 PACKAGES: Final = (
     "apt-get install espeak-ng flite festival festvox-kallpc16k festvox-kdlpc16k "
-    "festvox-us-slt-hts festvox-czech-ph festvox-suopuhe-lj festvox-italp16k; pip install --group voices; harken models pull piper-joe"
+    "festvox-us-slt-hts festvox-czech-ph festvox-suopuhe-lj festvox-italp16k; "
+    "pip install --group voices; harken models pull piper-joe"
 )
 """What brings every engine and voice."""
 _DEADLINE_S = 20.0

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["write_files"]
 
 _MOST_ALIKE = 20
-_FREE = "as Debian's copyright files state; their output is nobody's"
 _LICENCES = (
     ("Piper, voice en_US-joe-medium", "voice data CC0-1.0; the program GPL-3.0"),
     ("flite: kal16, awb, rms, slt", "MIT-like (CMU)"),
     ("festival: kal, ked (diphones), slt (HTS)", "MIT-like (CSTR, CMU)"),
-    ("festival: lp, pc (Italian), lj, mv (Finnish), ph, dita, krb, machac (Czech)", _FREE),
+    ("festival: lp, pc (Italian); ph, dita, krb, machac (Czech)", "GPL-2.0-or-later"),
+    ("festival: lj, mv (Finnish)", "LGPL-2.1-or-later"),
     ("SVOX Pico: en-US, en-GB, de-DE, it-IT", "Apache-2.0"),
     ("espeak-ng", "GPL-3.0 (the program; its output is nobody's)"),
 )
