@@ -241,7 +241,8 @@ def test_the_device_s_parts_are_counted_on_an_emulated_board() -> None:
     assert mean["cleaner, high-pass alone"] < mean["cleaner, high-pass and echo"]
     assert 50_000 < mean["features"] < 200_000
     assert all(size > 0 for size in result.data["ram"].values())
-    assert [line.ratio is not None for line in result.figures] == [True] * 3
+    assert len(result.figures) >= 3
+    assert all(line.ratio is not None for line in result.figures)
     table = device.device_table(result.data)
     assert table.count("\n") == len(mean) + 2
 
