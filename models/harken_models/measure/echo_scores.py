@@ -49,7 +49,7 @@ class EchoScore:
         both_other: AECMOS of everything else, while both talk.
         near_other: the same while the near talker is alone.
         words: of the near talker while both talk, where they are known; else 0.
-        wrong: of these, misheard, left out or invented.
+        wrong: misheard, left out or invented, at most as many as there are words.
     """
 
     erle_db: float
@@ -75,7 +75,8 @@ def score_echo(scene: HeardScene, out: Samples, *, listen: bool = False) -> Echo
         ModelError: the speech recogniser is not in the model store.
     """
     words = _words(scene.text) if listen else []
-    wrong = word_errors(words, _words(_heard(out[BOTH]))) if words else 0
+    # Of noise the recogniser may invent a page: no scene counts for more than it has words.
+    wrong = min(len(words), word_errors(words, _words(_heard(out[BOTH])))) if words else 0
     far = _aecmos(scene, out, FAR, "st")
     both = _aecmos(scene, out, BOTH, "dt")
     near = _aecmos(scene, out, NEAR, "nst")
