@@ -50,7 +50,11 @@ def _app(hal: "Board") -> "App":
     config = Config("config.json", hal.log)
     from harken_device.audio.hearing import Hearing
 
-    hearing = Hearing(_parts(config))
+    try:
+        hearing = Hearing(_parts(config))
+    except MemoryError:
+        hal.log("start: no room for the cleaner: the microphone is sent as it is")
+        hearing = Hearing(0)
     from harken_device.audio.engine import Engine
 
     engine = Engine(hal, hearing, config.number("endpoint_ms"))

@@ -36,6 +36,7 @@ _BLOCK = const(160)
 _BLOCK_BYTES = const(320)
 _FEATURES = const(40)
 _CLEANER_DELAY_MS = const(10)
+_AT_FLOOR_DB = const(1)
 
 
 class Hearing:
@@ -105,7 +106,9 @@ class Hearing:
         if self._features.step(linear, self._row):
             events = self._words_said()
             probability = self._models()
-        if self._vad.step(linear, probability) & 1:
+        vad = self._vad
+        # What the model remembers of a word outlasts its sound.
+        if vad.step(linear, probability) & 1 and vad.level_db() - vad.floor_db() > _AT_FLOOR_DB:
             events |= VOICE
         if (
             playing

@@ -1,7 +1,7 @@
-"""Runs the whole engine over a recording, its heap locked: `engine_run.py PCM MODELS NAME PARTS`.
+"""Runs the whole engine over a recording: `engine_run.py PCM MODELS NAME PARTS NOISE`.
 
-While the microphone hears the recording, the loudspeaker plays an answer that has gaps. Prints
-one JSON object. Runs in MicroPython.
+Its heap is locked. While the microphone hears the recording, the loudspeaker plays an answer that
+has gaps. Prints one JSON object. Runs in MicroPython.
 """
 
 import gc
@@ -101,10 +101,12 @@ def run(device, notes, packet):
             notes.packets += 1
 
 
-def main(path, folder, name, parts):
+def main(path, folder, name, parts, noise):
     hal = SimHal(path)
     config = Config("none", lambda line: None)
     config.set("wake_models", [name])
+    config.set("stop_model", "")
+    config.set("noise_model", noise)
     hearing = Hearing(int(parts))
     device = engine.Engine(hal, hearing, 500)
     lines = []
