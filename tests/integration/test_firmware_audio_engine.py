@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.models]
 
 _DATA = Path(__file__).parents[1] / "data"
 WAKE, SPEECH, SPEECH_END, HEARD, DRAINED = 2, 4, 8, 32, 64
-ALL_PARTS = 31  # of the cleaner
+ALL_PARTS, GAIN = 31, 16  # of the cleaner
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,12 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def run(
-    recording: Said, models: Path, folder: Path, parts: int = ALL_PARTS, noise: str = ""
+    recording: Said,
+    models: Path,
+    folder: Path,
+    parts: int = ALL_PARTS,
+    noise: str = "",
+    paths: list[Path] | None = None,
 ) -> dict[str, Any]:
     (folder / "mic.pcm").write_bytes(recording.samples.astype("<i2").tobytes())
     result = run_script(
@@ -75,7 +81,7 @@ def run(
         "okay_nabu",
         str(parts),
         noise,
-        paths=firmware_paths(),
+        paths=paths or firmware_paths(),
         heap_kib=512,  # bytecode and weights are in it too, as they are not on a board
     )
     assert result.status == 0, result.output
@@ -118,6 +124,21 @@ def test_a_thousand_hops_of_everything_allocate_nothing(models: Path, tmp_path: 
     assert len(told["packets"]) > 50
     assert told["late"] > 10
     assert told["allocated"] == 0
+
+
+def test_stock_firmware_hears_the_same_without_our_core(models: Path, tmp_path: Path) -> None:
+    """Words, speech and gain in viper; of our C there is the codec alone."""
+    firmware, native = firmware_paths()
+    alone = tmp_path / "native"
+    alone.mkdir()
+    shutil.copy(native / "harken_opus.mpy", alone)
+    recording = said(400, 8.0)
+    told = run(recording, models, tmp_path, paths=[firmware, alone])
+    ours = run(recording, models, tmp_path, parts=GAIN)
+    assert told["allocated"] == 0
+    assert told["word"] == "Okay Nabu"
+    for kind in (WAKE, SPEECH, SPEECH_END, HEARD, DRAINED):
+        assert of(told, kind) == of(ours, kind)
 
 
 def test_the_answer_is_told_from_its_first_sample_to_its_last(models: Path, tmp_path: Path) -> None:
