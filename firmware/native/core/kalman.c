@@ -146,19 +146,17 @@ static inline uint32_t power_of(kalman_sound sound) {
     return (uint32_t)(sound.r * sound.r + sound.i * sound.i);
 }
 
-static inline uint64_t add_doubtful(const uint32_t *doubt, const kalman_sound *sound, unsigned count) {
-    uint64_t sum = 0;
-    for (unsigned p = 0; p < count; p++) {
-        sum += (uint64_t)(power_of(sound[p]) >> 2) * doubt[p];
-    }
-    return sum;
-}
-
 // The echo expected to be left in a bin, as power.
 static inline uint64_t doubtful(const harken_kalman *state, unsigned k) {
-    unsigned newest = state->newest;
-    return add_doubtful(state->doubt[k], state->sound[k] + newest, P - newest) +
-           add_doubtful(state->doubt[k] + P - newest, state->sound[k], newest);
+    const uint32_t *doubt = state->doubt[k];
+    const kalman_sound *sound = state->sound[k] + state->newest;
+    const kalman_sound *last = state->sound[k] + P - 1;
+    uint64_t sum = 0;
+    for (unsigned p = 0; p < P; p++) {
+        sum += (uint64_t)(power_of(*sound) >> 2) * doubt[p];
+        sound = sound == last ? last - (P - 1) : sound + 1;
+    }
+    return sum;
 }
 
 static int clamped(int value, int low, int high) {
@@ -184,18 +182,22 @@ static kalman_gain gain_of(harken_kalman *state, unsigned k, complex32 error) {
     };
 }
 
-// Moves `count` partitions of a bin towards the error.
-static inline void correct(
+// Moves `count` partitions of a bin towards the error. Not inlined, since compilers for 32 bits then widen
+// what is the same for all partitions to 64 bits, and multiply in 64 by 64.
+static __attribute__((noinline)) void correct(
     const kalman_gain *gain, complex32 *path, const uint32_t *doubt, const kalman_sound *sound, unsigned count) {
-    for (unsigned p = 0; p < count; p++) {
-        int32_t step = (int32_t)(((uint64_t)doubt[p] * gain->inverse) >> 17);
+    int shift = gain->path_shift;
+    for (complex32 *end = path + count; path < end; path++, doubt++, sound++) {
+        int32_t step = (int32_t)(((uint64_t)*doubt * gain->inverse) >> 17);
+        int32_t r = sound->r;
+        int32_t i = sound->i;
         // The error times the reference's conjugate.
-        int32_t r = (int32_t)(
-            ((int64_t)gain->error.r * sound[p].r + (int64_t)gain->error.i * sound[p].i) >> 15);
-        int32_t i = (int32_t)(
-            ((int64_t)gain->error.i * sound[p].r - (int64_t)gain->error.r * sound[p].i) >> 15);
-        path[p].r = limited(path[p].r + (((int64_t)r * step) >> gain->path_shift), PATH_MOST);
-        path[p].i = limited(path[p].i + (((int64_t)i * step) >> gain->path_shift), PATH_MOST);
+        int64_t real = (int64_t)gain->error.r * r;
+        real += (int64_t)gain->error.i * i;
+        int64_t imaginary = (int64_t)gain->error.i * r;
+        imaginary += (int64_t)gain->error.r * -i;
+        path->r = limited(path->r + (((int64_t)(int32_t)(real >> 15) * step) >> shift), PATH_MOST);
+        path->i = limited(path->i + (((int64_t)(int32_t)(imaginary >> 15) * step) >> shift), PATH_MOST);
     }
 }
 
@@ -208,9 +210,8 @@ static inline uint32_t path_power(complex32 path) {
 
 // How the doubt in all bins changes in a step.
 typedef struct {
-    uint32_t change; // Q16
-    uint32_t kept;
-    int to_doubt; // from a path's power
+    uint32_t added; // from a path's power to what it adds to the doubt, Q8
+    uint32_t kept;  // of the doubt, Q16
     uint32_t most;
     uint32_t floors[P]; // least power of the path that may change, Q20
     uint64_t strength[P];
@@ -228,8 +229,7 @@ static inline void settle(
         drift->strength[p] += power;
         power = power > drift->floors[p] ? power : drift->floors[p];
         uint32_t kept = (uint32_t)(((uint64_t)open * drift->kept) >> 16);
-        uint64_t next = (((uint64_t)doubt[p] * kept) >> 16) +
-                        (((uint64_t)power * drift->change) << 12 >> drift->to_doubt);
+        uint64_t next = (((uint64_t)doubt[p] * kept) >> 16) + (((uint64_t)power * drift->added) >> 8);
         doubt[p] = next > UINT32_MAX ? UINT32_MAX : (uint32_t)next;
         drift->most |= doubt[p];
     }
@@ -273,9 +273,10 @@ static void constrain(harken_kalman *state, unsigned p) {
 
 static void begin_drift(const harken_kalman *state, uint32_t change, uint32_t expected, kalman_drift *drift) {
     // Each bin's turn comes every other step, and counts twice.
-    drift->change = 2 * change;
     drift->kept = 65536 - 2 * change;
-    drift->to_doubt = 16 + state->doubt_exponent;
+    // Powers are Q20, changes Q16, doubts 32 bits over their exponent.
+    int up = 4 - state->doubt_exponent;
+    drift->added = up >= 0 ? 2 * change << up : 2 * change >> -up;
     drift->most = 0;
     for (unsigned p = 0; p < P; p++) {
         uint32_t mean = (uint32_t)(state->strength[p] / (KALMAN_BINS / 2)) >> SPREAD_SHIFT;
