@@ -64,8 +64,8 @@ _SKIPPED_HOPS: Final = 200
 _ROWS_A_BLOCK: Final = 13
 """Rows of what was played that the device takes at once to look for a word in them."""
 _FILES: Final = {
-    "cleaner": ("cleaner", "highpass", "spectrum", "noise", "gain", "residue", "echo", "delay", "near",
-                "fft320"),
+    "cleaner": ("cleaner", "highpass", "spectrum", "noise", "gain", "residue", "echo", "kalman",
+                "leak", "delay", "near", "fft320"),
     "features": ("speech_features", "fft"),
     "decision": ("vad",),
     "models": ("int8_engine", "int8_kernels", "int8_model"),
