@@ -99,7 +99,7 @@ def test_a_voice_interrupts_a_loud_answer_in_a_reverberant_room(tmp_path: Path) 
     how = ("--loud", "--room", "reverberant", "--interrupt", "voice")
     result = result_of(harken("--json", "--out", out, *how))
     assert {check["name"] for check in result["checks"]} >= {"Undisturbed", "Interrupted"}
-    assert 0 < result["barge_in_stop_ms"] < 300
+    assert result["barge_in_stop_ms"] < 1000, "before the command is over"
     command = result["turns"][1]
     assert command["wake"]["word"] == "", "a voice is no wake word"
     assert words(command["heard"]) == words("Turn the volume down.")

@@ -28,6 +28,8 @@ _REST_S = 60.0
 # Longer than any wait in a scene: whoever watches for an error goes on as long as that.
 _WATCH_S: Final = 3_600.0
 _BREATH = RATE // 2
+# A device has been on for a while before it is called; so long, it hears what else sounds.
+_USED_TO_IT = RATE * 3
 # People pause between the name and the question; so long is short for a person.
 _PAUSE = RATE * 3 // 10
 # Into the answer, so that one of a single sentence is still being heard when the word is over.
@@ -87,12 +89,13 @@ class Scene:
 
     async def _play(self) -> None:
         await self.watched(self.board.wait_mark("link", "up", timeout=_CONNECT_S))
-        await self.world.reached(self.world.position + _BREATH, within_s=5)
+        before = _USED_TO_IT if self.world.sounding else _BREATH
+        await self.world.reached(self.world.position + before, within_s=10)
         first = await self.ask(self.script.question)
         answer = await self.watched(self.world.heard(first.question.end, within_s=_ANSWER_S))
         if self.script.command is not None:
             by_voice = self.script.interrupt == "voice"
-            after = _SPEAK_OVER_AFTER if by_voice else _INTERRUPT_AFTER
+            after = _SPEAK_OVER_AFTER if self.script.long else _INTERRUPT_AFTER
             await self.world.reached(answer + after, within_s=10)
             await self.ask(self.script.command, call=not by_voice)
             self.records.append(await self._turn())

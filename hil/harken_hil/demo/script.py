@@ -86,6 +86,7 @@ class Script:
         command: the second turn, which interrupts the first; None where there is none.
         interrupt: how it does.
         volume: of the device at the beginning, 0..100.
+        long: whether the answer is long enough to be heard for a while before the command.
     """
 
     listen: Literal["wake", "button"]
@@ -96,6 +97,7 @@ class Script:
     command: Clip | None
     interrupt: Interrupt = "call"
     volume: int = VOLUME
+    long: bool = False
 
     @property
     def louder(self) -> bool:
@@ -112,9 +114,8 @@ def write_script(wanted: Wanted) -> Script:
     """
     # A wrong file is told before the voice is even looked for.
     recorded = load_wav(wanted.wav) if wanted.wav is not None else None
-    own, expected = (
-        (_LONG_QUESTION, _LONG_EXPECTED) if wanted.interrupt == "voice" else (QUESTION, _EXPECTED)
-    )
+    long = wanted.interrupt == "voice" or wanted.loud
+    own, expected = (_LONG_QUESTION, _LONG_EXPECTED) if long else (QUESTION, _EXPECTED)
     said = wanted.say if wanted.say is not None else own
     command = _QUIETER if wanted.loud else _LOUDER
     texts = {
@@ -139,6 +140,7 @@ def write_script(wanted: Wanted) -> Script:
         command=clips.get("command"),
         interrupt=wanted.interrupt,
         volume=LOUD_VOLUME if wanted.loud else VOLUME,
+        long=long,
     )
 
 

@@ -181,6 +181,11 @@ class World:
         self._moved.set()
         return np.clip(np.rint(mixed), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
+    @property
+    def sounding(self) -> bool:
+        """Whether anything is to be heard now but the noise floor and the loudspeaker."""
+        return any(sound.start <= self.position for sound in self._sounds)
+
     async def reached(self, sample: int, *, within_s: float) -> None:
         """Wait until the world's clock has reached `sample`.
 
