@@ -78,6 +78,13 @@ class Heard:
         return sum((each & flag) != 0 for each in hops) / len(hops)
 
 
+def linear_of(mic: Samples, reference: Samples) -> Samples:
+    """The canceller's output alone, which is quicker to have."""
+    cleaner = Cleaner()
+    cleaner.switch(Cleaner.ECHO)
+    return cleaner.run(mic, reference)[1]
+
+
 def seconds(samples: np.ndarray[Any, Any], start: float, end: float) -> np.ndarray[Any, Any]:
     return samples[round(start * RATE) : round(end * RATE)]
 
@@ -87,12 +94,12 @@ def lowered_db(before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> flo
     return float(10 * np.log10((powers[0] + 0.01) / (powers[1] + 0.01)))
 
 
-def does_no_harm(mic: Samples, heard: Heard) -> bool:
+def does_no_harm(mic: Samples, linear: Samples) -> bool:
     """Whether no half second came out over 1 dB louder than it went in, unless still soft."""
     half = RATE // 2
-    size = heard.linear.size // half * half
+    size = linear.size // half * half
     came = np.mean(mic[:size].astype(np.float64).reshape(-1, half) ** 2, axis=1)
-    left = np.mean(heard.linear[:size].astype(np.float64).reshape(-1, half) ** 2, axis=1)
+    left = np.mean(linear[:size].astype(np.float64).reshape(-1, half) ** 2, axis=1)
     return bool(np.all((left <= came * 10**0.1) | (left < 10**2)))
 
 
@@ -107,7 +114,7 @@ def test_echo_is_learnt_and_its_delay_found(far: Samples, delay_ms: int) -> None
     assert heard.share(Cleaner.CANCELLING, 4, 8) > 0.9
     assert heard.share(Cleaner.CONVERGED, 4, 8) > 0.9
     assert heard.share(Cleaner.NEAR, 2, 8) < 0.05
-    assert does_no_harm(mic, heard)
+    assert does_no_harm(mic, heard.linear)
 
 
 @pytest.mark.parametrize("gain", [0.05, 2.0])
@@ -138,7 +145,7 @@ def test_a_jump_of_the_delay_is_followed(far: Samples) -> None:
     heard = Heard(mic, reference)
     assert lowered_db(seconds(mic, 12, 16), seconds(heard.linear, 12, 16)) > 15
     assert heard.delays_ms[-1] == pytest.approx(187, abs=10)
-    assert does_no_harm(mic, heard)
+    assert does_no_harm(mic, heard.linear)
 
 
 def test_a_delay_that_stays_is_not_moved(far: Samples) -> None:
@@ -166,7 +173,7 @@ def test_another_room_is_learnt(far: Samples) -> None:
     mic = clipped(echo + noise(2 * SECONDS, 5))
     heard = Heard(mic, reference)
     assert lowered_db(seconds(mic, 12, 16), seconds(heard.linear, 12, 16)) > 15
-    assert does_no_harm(mic, heard)
+    assert does_no_harm(mic, heard.linear)
 
 
 def test_without_a_reference_sound_passes_untouched(near: Samples) -> None:
@@ -211,26 +218,25 @@ def test_no_sound_makes_it_do_harm(far: Samples, sound: str, plays: str) -> None
         "the same": mic,
         "silence": np.zeros_like(mic),
     }[plays]
-    assert does_no_harm(mic, Heard(mic, reference))
+    assert does_no_harm(mic, linear_of(mic, reference))
 
 
 def test_clipped_echo_is_no_worse_than_before(far: Samples) -> None:
     mic = clipped(20 * echo_of(far, 60))
     assert np.mean(np.abs(mic.astype(np.int32)) >= FULL) > 0.02
-    heard = Heard(mic, far)
-    assert does_no_harm(mic, heard)
+    assert does_no_harm(mic, linear_of(mic, far))
 
 
 def test_a_reference_that_comes_too_late_does_no_harm(far: Samples, near: Samples) -> None:
     echo = echo_of(far, 0)
     late = np.concatenate([np.zeros(RATE // 10, np.int16), far])[: far.size]
     mic = clipped(echo + 0.3 * near)
-    assert does_no_harm(mic, Heard(mic, late))
+    assert does_no_harm(mic, linear_of(mic, late))
 
 
 def test_another_sound_than_what_plays_does_no_harm(far: Samples, near: Samples) -> None:
     heard = Heard(near, far)
-    assert does_no_harm(near, heard)
+    assert does_no_harm(near, heard.linear)
     assert abs(lowered_db(near, heard.linear)) < 1
 
 
