@@ -93,7 +93,7 @@ class Signalling:
     def hears(self) -> None:
         """Tell the rig, now and then, how well the microphone's sound is cleaned."""
         now = ticks_ms()
-        if ticks_diff(now, self._hearing_at) >= _HEARING_MS:
+        if self._hal.watched and ticks_diff(now, self._hearing_at) >= _HEARING_MS:
             self._hearing_at = now
             self._hal.mark("hearing", self._engine.now, self._engine.hearing.state)
 

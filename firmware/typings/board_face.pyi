@@ -36,6 +36,7 @@ class Watchdog(Protocol):
 
 class Board(Protocol):
     name: str
+    watched: bool
     @property
     def mic(self) -> Mic: ...
     @property

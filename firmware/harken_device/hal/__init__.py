@@ -15,6 +15,7 @@
     identity.mac() / client_id()   lower-case MAC with colons; a UUID made at first boot and kept
     watchdog.feed()                at least every few seconds, or the board resets
     mark(name, sample, value)      a stage for the rig; nothing on a board
+    watched                        somebody reads the marks
     log(line)                      one line for whoever listens to the console
     name, version of the board     `name` is `firmware/boards/<name>.toml`
     off() / reset()                do not return

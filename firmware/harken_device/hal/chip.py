@@ -220,6 +220,7 @@ class ChipBoard:
 
     def __init__(self, description: "dict[str, Any]") -> None:
         self.name: str = description["board"]
+        self.watched = False
         leds = description["leds"]
         self.leds = (
             PixelLeds(leds["pin"]) if leds["kind"] == "neopixel" else OnboardLed(leds["pin"])

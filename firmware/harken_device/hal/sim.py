@@ -245,6 +245,7 @@ class Board:
         rig = _Rig(os.getenv("HARKEN_SIM_RIG") or "")
         self._rig = rig
         self.name = description["board"]
+        self.watched = True
         self.mic = _Mic(rig, {"board": self.name, "firmware": harken_device.__version__})
         self.speaker = _Speaker(rig)
         self.wifi = _Wifi(rig)

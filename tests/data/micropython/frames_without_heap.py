@@ -62,6 +62,7 @@ class QuietEngine(SimEngine):
 
 async def main(path):
     hal = SimHal()
+    hal.watched = False  # nobody is told once a second how well it hears
     engine = QuietEngine()
     app = App(hal, Config(path, hal.log), engine)
     running = asyncio.create_task(app.run())

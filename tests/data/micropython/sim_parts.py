@@ -27,6 +27,7 @@ class SimHal:
 
     name = "sim"
     version = "1"
+    watched = True
 
     def __init__(self):
         self.wifi = SimWifi()
