@@ -11,6 +11,12 @@ import sys
 
 from micropython import const
 
+TYPE_CHECKING = const(False)
+if TYPE_CHECKING:
+    from typing import Any
+
+    from harken_device.audio.engine import Engine
+
 _BEGIN = const(1)
 _END = const(2)
 _INTERRUPTIBLE = const(4)
@@ -54,7 +60,7 @@ class SimHal:
         self.speaker = SimSpeaker()
 
 
-def _obey(device, flags: int, packets: list) -> None:
+def _obey(device: "Engine", flags: int, packets: "list[str]") -> None:
     if flags & _DROP:
         device.answer_drop()
     if flags & _BEGIN:
@@ -76,12 +82,12 @@ def main() -> None:
     from harken_device.config import Config
     from harken_device.start import _parts, listen_for
 
-    lines = []
+    lines: list[str] = []
     config = Config("none", lines.append)
     wanted = json.loads(sys.stdin.readline())
     for name, value in wanted["config"].items():
         config.set(name, value)
-    hal = SimHal()
+    hal: Any = SimHal()
     hearing = Hearing(_parts(config))
     device = Engine(hal, hearing, config.number("endpoint_ms"))
     device.volume = config.number("volume")
