@@ -44,7 +44,7 @@ _NOT_YET = -22
 _RATE = 1.5e-3
 _DROPOUT = 0.2
 _PACES = (0.84, 1.2)
-_TRACTS = (0.78, 1.25)
+_TRACTS = (0.81, 1.21)
 _APART = 30
 _AFTER_PEAK = 6
 _AT_ONCE = 24
@@ -161,7 +161,7 @@ def _mask(values: Floats, rng: np.random.Generator) -> None:
 def train_network(
     recipe: Recipe, pools: Pools, start: Mapping[str, Floats] | None, report: Report
 ) -> tuple[MixedNet, list[float]]:
-    """Train from new weights, or for a second time from `start` at a third of the rate."""
+    """Train from new weights, or for a second time from `start` at a lower rate."""
     shape = shape_of(recipe)
     network = MixedNet(shape, recipe.seed, _DROPOUT)
     second = start is not None
@@ -173,7 +173,7 @@ def train_network(
         pools.batches(shape, recipe.batch, rng),
         weighted_cross_entropy,
         recipe.second_steps if second else recipe.first_steps,
-        _RATE / 2 if second else _RATE,
+        0.7 * _RATE if second else _RATE,
         report,
     )
     return network, losses

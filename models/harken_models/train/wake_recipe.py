@@ -45,9 +45,9 @@ class Recipe:
     hours: float = 4.0
     test_hours: float = 6.0
     first_steps: int = 3000
-    second_steps: int = 4000
+    second_steps: int = 6000
     batch: int = 128
-    filters: int = 64
+    filters: int = 72
 
     def miniature(self) -> Recipe:
         """A training of seconds, to see that all of it works; its model is of no use."""
