@@ -69,8 +69,9 @@ HARKEN_EXPORT void harken_cleaner_gains(harken_cleaner *state, const uint8_t *ga
 HARKEN_EXPORT int harken_cleaner_step(
     harken_cleaner *state, const int16_t *mic, const int16_t *reference, int16_t *out, int16_t *linear);
 
-// How much of the echo is taken away, the delay of the loudspeaker's sound, the noise at the microphone
-// in dB of full scale, and the gain last applied.
+// How much of the echo is taken away; the delay of the loudspeaker's sound, which means something once the
+// canceller has converged; the noise at the microphone in dB of full scale, -96 where nothing was heard
+// yet; and the gain last applied.
 HARKEN_EXPORT int harken_cleaner_erle_db(const harken_cleaner *state);
 HARKEN_EXPORT int harken_cleaner_delay_ms(const harken_cleaner *state);
 HARKEN_EXPORT int harken_cleaner_noise_db(const harken_cleaner *state);

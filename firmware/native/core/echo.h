@@ -60,7 +60,7 @@ HARKEN_EXPORT int harken_echo_step(harken_echo *state, const int16_t *mic, const
 // The echo taken out of the last hop, int16 [160].
 HARKEN_EXPORT const int16_t *harken_echo_estimate(const harken_echo *state);
 
-// By how many dB the filter lowers the echo, and how late the echo comes.
+// By how many dB the filter lowers the echo, and how late the echo comes: a guess until it has converged.
 HARKEN_EXPORT int harken_echo_erle_db(const harken_echo *state);
 HARKEN_EXPORT int harken_echo_delay_ms(const harken_echo *state);
 

@@ -2,8 +2,8 @@
 
 #include "int8_dot.h"
 
-#if defined(__SSE2__)
-// -O2 leaves loops of unknown length as they are; these want vectors.
+#if defined(__SSE2__) && !defined(__clang__)
+// GCC's -O2 leaves loops of unknown length as they are; these want vectors.
 #pragma GCC optimize("O3")
 #endif
 

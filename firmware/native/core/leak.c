@@ -6,20 +6,14 @@
 
 // Bits of a fluctuation.
 #define POINT 14
+// Room for sums of bins.
+#define POWER_SHIFT 4
 #define LEAST 66
 // A hop has at most this weight in the average: 1/32, Q8.
 #define WEIGHT 8
 
 void harken_leak_reset(harken_leak *state) {
     memset(state, 0, sizeof(*state));
-}
-
-static uint64_t power_of(const complex32 *bins) {
-    uint64_t sum = 0;
-    for (unsigned k = 0; k < LEAK_BAND_BINS; k++) {
-        sum += (uint64_t)((int64_t)bins[k].r * bins[k].r + (int64_t)bins[k].i * bins[k].i) >> 4;
-    }
-    return sum;
 }
 
 static inline uint64_t larger(uint64_t a, uint64_t b) {
@@ -53,9 +47,9 @@ void harken_leak_step(harken_leak *state, const complex32 *error, const complex3
     uint64_t all_errors = 0;
     uint64_t all_estimates = 0;
     for (unsigned band = 0; band < LEAK_BANDS; band++) {
-        errors[band] = power_of(error + band * LEAK_BAND_BINS);
+        errors[band] = leak_band_power(error + band * LEAK_BAND_BINS, POWER_SHIFT);
         // The error's frame is half zeros.
-        estimates[band] = power_of(estimate + band * LEAK_BAND_BINS) >> 1;
+        estimates[band] = leak_band_power(estimate + band * LEAK_BAND_BINS, POWER_SHIFT) >> 1;
         all_errors += errors[band];
         all_estimates += estimates[band];
     }

@@ -22,6 +22,15 @@ typedef struct {
     int32_t square[LEAK_BANDS];
 } harken_leak;
 
+// Power of a band: the sum of its bins' squares, each shifted right.
+static inline uint64_t leak_band_power(const complex32 *bins, int shift) {
+    uint64_t sum = 0;
+    for (unsigned k = 0; k < LEAK_BAND_BINS; k++) {
+        sum += (uint64_t)((int64_t)bins[k].r * bins[k].r + (int64_t)bins[k].i * bins[k].i) >> shift;
+    }
+    return sum;
+}
+
 // As new: all of it leaks.
 void harken_leak_reset(harken_leak *state);
 

@@ -20,18 +20,11 @@
 // Hops for which it holds, through the dips of speech.
 #define HOLD 20
 #define SUSPECTED 0xff
+// Powers of bins from Q6 to 1 / 1024.
+#define POWER_SHIFT 16
 
 void harken_near_reset(harken_near *state) {
     memset(state, 0, sizeof(*state));
-}
-
-// Sum of a band's bins, from Q6 to 1 / 1024.
-static uint64_t power_of(const complex32 *bins) {
-    uint64_t sum = 0;
-    for (unsigned k = 0; k < LEAK_BAND_BINS; k++) {
-        sum += (uint64_t)((int64_t)bins[k].r * bins[k].r + (int64_t)bins[k].i * bins[k].i) >> 16;
-    }
-    return sum;
 }
 
 // The floor under the power of a band.
@@ -51,8 +44,8 @@ int harken_near_step(harken_near *state, const harken_leak *leak, const complex3
     unsigned over = 0;
     for (unsigned band = 0; band < NEAR_BANDS; band++) {
         unsigned first = band * LEAK_BAND_BINS;
-        uint64_t power = power_of(error + first);
-        uint64_t echo = power_of(estimate + first) >> 1;
+        uint64_t power = leak_band_power(error + first, POWER_SHIFT);
+        uint64_t echo = leak_band_power(estimate + first, POWER_SHIFT) >> 1;
         state->echo[band] -= state->echo[band] >> ECHO_DECAY;
         state->echo[band] = echo > state->echo[band] ? echo : state->echo[band];
         uint64_t left = 0;

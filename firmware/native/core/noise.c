@@ -300,5 +300,6 @@ int harken_noise_speech(const harken_noise *state) {
 int harken_noise_db(const harken_noise *state) {
     // Mean square in Q4 of 32768^2.
     int32_t log2 = log2_q10(state->level) - 34 * LOG2_ONE;
-    return (log2 * 3083 + (1 << 19)) >> 20;
+    int32_t db = (log2 * 3083 + (1 << 19)) >> 20;
+    return db < NOISE_LEAST_DB ? NOISE_LEAST_DB : db;
 }

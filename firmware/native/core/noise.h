@@ -49,7 +49,8 @@ void harken_noise_step(harken_noise *state, const noise_frame *frame, uint16_t *
 // Share of the bins of speech that were over noise and echo in the last frame, 0 to 255.
 int harken_noise_speech(const harken_noise *state);
 
-// Noise in dB of full scale (0 is the loudest square wave).
+// Noise in dB of full scale (0 is the loudest square wave); at least this, as where nothing was heard yet.
+#define NOISE_LEAST_DB (-96)
 int harken_noise_db(const harken_noise *state);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "bits.h"
+#include "log2.h"
 
 #define DB(value) ((int32_t)((value) * 256))
 #define FULL_SCALE DB(112.35) // 160 samples of 32768
@@ -81,17 +81,9 @@ static uint64_t energy_of(harken_vad *state, const int16_t *pcm) {
     return energy;
 }
 
-// 10 log10 in Q8, by log2 of the leading bit and a parabola between powers of two (0.02 dB).
+// 10 log10 in Q8
 static int32_t decibels(uint64_t energy) {
-    if (energy == 0) {
-        return SILENCE + FULL_SCALE;
-    }
-    int exponent = bit_length64(energy) - 1;
-    uint32_t fraction = (uint32_t)(exponent > 16 ? energy >> (exponent - 16) : energy << (16 - exponent));
-    fraction &= 0xffff;
-    uint32_t bow = (uint32_t)((fraction * (uint64_t)(0x10000 - fraction)) >> 16) * 22544 >> 16;
-    int32_t log2 = (exponent << 8) + (int32_t)((fraction + bow) >> 8);
-    return (log2 * 12330) >> 12;
+    return energy ? (log2_q8(energy) * 12330) >> 12 : SILENCE + FULL_SCALE;
 }
 
 static void track_floor(harken_vad *state, uint64_t energy) {
