@@ -139,8 +139,6 @@ class Report:
     subtitle: str
     microphone: NDArray[np.int16]
     loudspeaker: NDArray[np.int16]
-    cleaned: NDArray[np.int16] | None = None
-    curves: tuple[Curve, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     figures: tuple[Figure, ...] = ()
     states: tuple[Span, ...] = ()
@@ -150,3 +148,5 @@ class Report:
     facts: tuple[tuple[str, str], ...] = ()
     log: tuple[Line, ...] = field(default=())
     goal_ms: float = 800.0
+    cleaned: NDArray[np.int16] | None = None
+    curves: tuple[Curve, ...] = ()
