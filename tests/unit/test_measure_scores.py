@@ -54,8 +54,22 @@ def test_erle_is_the_echo_over_what_is_left() -> None:
     rng = np.random.default_rng(1)
     echo = rng.standard_normal(RATE) * 3_000
     left = np.rint(echo / 10).astype(np.int16)
-    assert erle_db(echo, left, slice(0, RATE)) == pytest.approx(20.0, abs=0.1)
-    assert erle_db(echo, np.zeros(RATE, np.int16), slice(0, RATE)) < 80
+    whole, quiet = slice(0, RATE), np.zeros(RATE)
+    assert erle_db(echo, quiet, left, whole) == pytest.approx(20.0, abs=0.1)
+    assert erle_db(echo, quiet, np.zeros(RATE, np.int16), whole) < 80
+
+
+def test_erle_is_not_won_by_suppressing_the_room_s_noise() -> None:
+    rng = np.random.default_rng(2)
+    echo, noise = rng.standard_normal((2, RATE)) * np.array([[3_000], [30]])
+    whole = slice(0, RATE)
+    perfect = erle_db(echo, noise, np.rint(noise).astype(np.int16), whole)
+    silent = erle_db(echo, noise, np.zeros(RATE, np.int16), whole)
+    # What leaks in one half is not made up for by silence in the other.
+    leak = np.concatenate([np.rint(echo[: RATE // 2] / 10), np.zeros(RATE // 2)]).astype(np.int16)
+    assert perfect == pytest.approx(40.0, abs=0.2)
+    assert silent == pytest.approx(perfect, abs=0.01)
+    assert erle_db(echo, noise, leak, whole) == pytest.approx(23.0, abs=0.2)
 
 
 def test_words_are_compared_by_edits() -> None:

@@ -57,7 +57,7 @@ def echo_table(result: Result) -> str:
         "harken, everything": whole["figure"],
         "SpeexDSP": cost["rival"],
         "SpeexDSP without suppressor": cost["floor"],
-        "WebRTC AEC3": cost["detail"]["WebRTC AEC3"],
+        **cost["detail"],
     }
     rows = [
         (

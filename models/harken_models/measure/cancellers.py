@@ -24,6 +24,9 @@ __all__ = ["Aec3", "Canceller", "Harken", "Speex", "Unprocessed"]
 _RATE: Final = 16_000
 _SPEEX_TAIL: Final = 4_096
 """Taps, 256 ms: SpeexDSP looks for no delay, so its filter must reach over it."""
+# Of what comes out against what goes in, by cross-correlation with nothing to cancel.
+_AEC3_LAG: Final = 128
+_AEC3_ALL_LAG: Final = 224
 _SET_RATE: Final = 24
 _SET_ECHO_STATE: Final = 24
 _SET_NOISE_SUPPRESS: Final = 18
@@ -104,10 +107,9 @@ class Aec3:
         StartError: `livekit` is not installed.
     """
 
-    latency = 0
-
     def __init__(self, *, everything: bool = False) -> None:
         self.name = "WebRTC AEC3, NS, AGC" if everything else "WebRTC AEC3"
+        self.latency = _AEC3_ALL_LAG if everything else _AEC3_LAG
         self._everything = everything
         try:
             self._rtc: Any = importlib.import_module("livekit.rtc")
@@ -141,23 +143,26 @@ class Speex:
     Args:
         suppress: with its preprocessor, which takes out residual echo; its noise suppression is
             set to 0 dB, since without it nothing of the preprocessor works.
+        taps: of its filter; what lags the loudspeaker by more samples than that stays.
+        name: what figures call it.
 
     Raises:
         StartError: the library is not installed.
     """
 
-    latency = 0
-
-    def __init__(self, *, suppress: bool = True) -> None:
-        self.name = "SpeexDSP" if suppress else "SpeexDSP without suppressor"
+    def __init__(
+        self, *, suppress: bool = True, taps: int = _SPEEX_TAIL, name: str = "SpeexDSP"
+    ) -> None:
+        self.name = name
         self.latency = HOP if suppress else 0
         self._suppress = suppress
+        self._taps = taps
         self._library = _speex()
 
     def run(self, mic: Samples, reference: Samples) -> Samples:
         """See `Canceller.run`."""
         library = self._library
-        echo = library.speex_echo_state_init(HOP, _SPEEX_TAIL)
+        echo = library.speex_echo_state_init(HOP, self._taps)
         library.speex_echo_ctl(echo, _SET_RATE, ctypes.byref(ctypes.c_int(_RATE)))
         preprocessor = library.speex_preprocess_state_init(HOP, _RATE)
         library.speex_preprocess_ctl(preprocessor, _SET_ECHO_STATE, echo)

@@ -1,7 +1,8 @@
 """How well echo is taken out, and what it costs the near talker.
 
 * ERLE (echo return loss enhancement): power of the echo at the microphone over the power of what is
-  left of it while nobody else talks, in dB (ITU-T G.168). Residual echo suppression counts.
+  left while nobody else talks, in dB (ITU-T G.168). Residual echo suppression counts; that the
+  room's own noise is taken away with it does not: in no 10 ms is less left than that noise.
 * AECMOS: what listeners would say of the echo that is left and of what else was done to the sound,
   1 to 5 (Purin et al., "AECMOS: a speech quality assessment metric for echo impairment", 2022), its
   weights from the package `speechmos`.
@@ -81,8 +82,8 @@ def score_echo(scene: HeardScene, out: Samples, *, listen: bool = False) -> Echo
     both = _aecmos(scene, out, BOTH, "dt")
     near = _aecmos(scene, out, NEAR, "nst")
     return EchoScore(
-        erle_db=erle_db(scene.sound.echo, out, FAR),
-        converged_db=erle_db(scene.sound.echo, out, CONVERGED),
+        erle_db=erle_db(scene.sound.echo, scene.sound.noise, out, FAR),
+        converged_db=erle_db(scene.sound.echo, scene.sound.noise, out, CONVERGED),
         far_echo=far[0],
         both_echo=both[0],
         both_other=both[1],
@@ -92,17 +93,23 @@ def score_echo(scene: HeardScene, out: Samples, *, listen: bool = False) -> Echo
     )
 
 
-def erle_db(echo: np.ndarray[Any, Any], out: Samples, part: slice) -> float:
+def erle_db(
+    echo: np.ndarray[Any, Any], noise: np.ndarray[Any, Any], out: Samples, part: slice
+) -> float:
     """Echo at the microphone over what is left, in dB, pauses of the far end left out.
 
     Args:
         echo: [n], the echo alone at the microphone.
+        noise: [n], the room's noise alone there; as much as it counts as left in every hop, so that
+            nothing can be won by suppressing noise, and a canceller that takes out the echo and
+            nothing else is the best there is.
         out: int16 [m], what is left; nobody else may talk in that part.
         part: samples to look at.
     """
     before = _powers(echo[part])
     after = _powers(out[part].astype(np.float64))
     count = min(len(before), len(after))
+    after = np.maximum(after[:count], _powers(noise[part])[:count])
     loud = before[:count] > before.max() * 10 ** (-_PAUSE_DB / 10)
     left = float(after[:count][loud].sum())
     # Half a bit: a canceller that gives nothing at all is not infinitely good.
