@@ -27,7 +27,7 @@ _names = click.argument("names", nargs=-1, metavar="[NAME]...")  # pyright: igno
 
 _tflite = click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.tflite")  # pyright: ignore[reportUnknownMemberType]
 _folder = click.argument(  # pyright: ignore[reportUnknownMemberType]
-    "folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default="."
+    "folder", type=click.Path(path_type=Path, file_okay=False), default="."
 )
 
 
@@ -138,7 +138,8 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
 def pack(model: Path, folder: Path) -> None:
     """Pack a microWakeWord v2 MODEL.tflite for the device's engine.
 
-    Writes NAME.hkm, and NAME.json from the manifest beside the model, into the folder.
+    Writes NAME.hkm, and beside it NAME.json, the model's own manifest, into FOLDER, which is made
+    where it is missing.
     """
     from harken_models.pack import pack_file
 

@@ -7,14 +7,14 @@ The input's zero point moves into the biases, so that a layer is a plain dot pro
 
 from __future__ import annotations
 
-import json
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harken.errors import ModelFormatError, ModelMissingError
+from harken.errors import ModelError, ModelFormatError, ModelMissingError
 
 from . import hkm, tflite
 from .layout import Layout, Lifetime, View, place, refused
+from .micro_manifest import checked_manifest
 from .rings import Ring, find_rings
 from .steps import BUILDERS, PROBABILITY_SCALE, Step, composed, copy, one_scale
 
@@ -39,7 +39,8 @@ _MOVES = {
     "STRIDED_SLICE",
     "VAR_HANDLE",
 }
-_MANIFEST_KEYS = ("probability_cutoff", "sliding_window_size", "feature_step_size")
+_LARGEST_PACKED = 131_072
+_NAME_ONE = "name a .tflite that has its .json beside it"
 
 
 def pack(model: bytes) -> bytes:
@@ -58,46 +59,53 @@ def pack(model: bytes) -> bytes:
     try:
         return hkm.encode(_Packing(read).packed())
     except (ValueError, LookupError, ArithmeticError, RecursionError) as error:
-        raise refused(f"its operators do not fit together ({error})") from error
+        raise refused("its operators do not fit together") from error
     except struct.error as error:
-        raise refused(f"a layer is too large for the packed format ({error})") from error
+        raise refused("a layer is too large for the packed format") from error
 
 
 def pack_file(model: Path, folder: Path) -> Path:
     """Pack `NAME.tflite` into `folder` as `NAME.hkm`, with its manifest `NAME.json` beside it.
 
     The manifest is microWakeWord's, which lies beside the model: the device takes from it the
-    cutoff and the window over which it averages.
+    cutoff and the window over which it averages. It is copied as it is, so that it still serves
+    who reads the `.tflite`; the device finds both files by their name.
+
+    Args:
+        model: the model; its manifest lies beside it.
+        folder: may be the model's own; made where it is missing.
 
     Returns:
         The packed file.
 
     Raises:
         ModelMissingError: the model or its manifest is not there.
-        ModelFormatError: one of them cannot be used; says why.
+        ModelFormatError: one of them cannot be used by the device; says why.
+        ModelError: the folder cannot be written.
     """
-    for path in (model, model.with_suffix(".json")):
+    if model.suffix != ".tflite":
+        raise ModelFormatError(f"{model} is no .tflite", hint=_NAME_ONE)
+    beside = model.with_suffix(".json")
+    for path in (model, beside):
         if not path.is_file():
-            raise ModelMissingError(f"{path} is not there", hint="name a .tflite with its .json")
-    manifest = _manifest(model.with_suffix(".json"))
+            raise ModelMissingError(f"{path} is not there", hint=_NAME_ONE)
+    manifest = checked_manifest(beside)
+    content = pack(model.read_bytes())
+    if len(content) > _LARGEST_PACKED:
+        raise refused(f"packed it has {len(content)} bytes, the device takes {_LARGEST_PACKED}")
     packed = folder / f"{model.stem}.hkm"
-    packed.write_bytes(pack(model.read_bytes()))
-    manifest["model"] = packed.name
-    packed.with_suffix(".json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return packed
-
-
-def _manifest(path: Path) -> dict[str, Any]:
+    copied = packed.with_suffix(".json")
     try:
-        found: Any = json.loads(path.read_bytes())
-        missing = [
-            key for key in _MANIFEST_KEYS if not isinstance(found["micro"][key], int | float)
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelFormatError(f"{path} is not a microWakeWord manifest ({error!r})") from error
-    if missing:
-        raise ModelFormatError(f"{path}: {', '.join(missing)} should be a number")
-    return dict(found)
+        folder.mkdir(parents=True, exist_ok=True)
+        packed.write_bytes(content)
+        if not (copied.exists() and copied.samefile(beside)):
+            copied.write_bytes(manifest)
+    except OSError as error:
+        raise ModelError(
+            f"{error.filename or folder} cannot be written: {error.strerror}",
+            hint="name another folder",
+        ) from error
+    return packed
 
 
 class _Packing:

@@ -117,15 +117,33 @@ def read(data: bytes) -> Model:
         )
     try:
         return _model(_Table(data, _unpack(data, "I", 0)))
-    except (struct.error, ValueError, IndexError, RecursionError) as error:
+    except _BeyondEndError as error:
         raise ModelFormatError(
-            f"the TensorFlow Lite model is damaged ({error})", hint="copy the file again"
+            f"the TensorFlow Lite model is cut off: it has {len(data)} bytes, "
+            "and parts of it should lie beyond them",
+            hint="copy or download the file again",
         ) from error
+    except IndexError as error:
+        raise _damaged("it refers to a table entry that is not there") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(str(error)) from error
+
+
+class _BeyondEndError(ValueError):
+    """Something should lie where the file has ended."""
+
+
+def _damaged(what: str) -> ModelFormatError:
+    return ModelFormatError(
+        f"the TensorFlow Lite model is damaged: {what}", hint="copy or download the file again"
+    )
 
 
 def _unpack(data: bytes, kind: str, at: int) -> int:
     if at < 0:
         raise ValueError("an offset points before the file")
+    if at + struct.calcsize(f"<{kind}") > len(data):
+        raise _BeyondEndError
     return int(struct.unpack_from(f"<{kind}", data, at)[0])
 
 
@@ -162,7 +180,7 @@ class _Table:
         start = at + _unpack(self._data, "I", at)
         count = _unpack(self._data, "I", start)
         if start + 4 + count * width > len(self._data):
-            raise ValueError("a vector reaches past the end of the file")
+            raise _BeyondEndError
         return start + 4, count
 
     def scalars(self, number: int, kind: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from harken.errors import ModelFormatError, ModelMissingError
+from harken.errors import ModelError, ModelFormatError, ModelMissingError
 from harken_models.cli import models
 from harken_models.core import FEATURES, Features, Model
 from harken_models.pack import pack, pack_file
@@ -144,8 +144,9 @@ def test_what_is_no_tflite_is_refused(wrong: bytes) -> None:
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
 def test_a_cut_off_file_is_refused(kept: float, tflite_models: Mapping[str, bytes]) -> None:
     model = tflite_models["okay_nabu"]
-    with pytest.raises(ModelFormatError):
+    with pytest.raises(ModelFormatError, match="is cut off: it has") as caught:
         pack(model[: int(kept * len(model))])
+    assert caught.value.hint
 
 
 def test_an_int8_output_is_packed_as_well(
@@ -189,26 +190,113 @@ def test_activations_are_clamped_as_the_reference_clamps(
     assert len(set(theirs)) > 3
 
 
-def test_a_file_is_packed_with_its_manifest(
-    tflite_models: Mapping[str, bytes], tmp_path: Path
-) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.mkdir()
-    target.mkdir()
-    model = source / "alexa.tflite"
+MICRO = {"probability_cutoff": 0.9, "sliding_window_size": 5, "feature_step_size": 10}
+MANIFEST = {
+    "type": "micro",
+    "wake_word": "Alexa",
+    "model": "alexa.tflite",
+    "version": 2,
+    "micro": MICRO,
+}
+
+
+@pytest.fixture
+def published(tflite_models: Mapping[str, bytes], tmp_path: Path) -> Path:
+    """A model with its manifest beside it."""
+    model = tmp_path / "source" / "alexa.tflite"
+    model.parent.mkdir()
     model.write_bytes(tflite_models["alexa"])
-    micro = {"probability_cutoff": 0.9, "sliding_window_size": 5, "feature_step_size": 10}
-    manifest = {"wake_word": "Alexa", "model": "alexa.tflite", "version": 2, "micro": micro}
-    with pytest.raises(ModelMissingError, match=r"alexa\.json"):
-        pack_file(model, target)
-    model.with_suffix(".json").write_text(json.dumps(manifest))
-    told = CliRunner().invoke(models, ["pack", str(model), str(target)])
+    model.with_suffix(".json").write_text(json.dumps(MANIFEST, indent=4))
+    return model
+
+
+def test_a_file_is_packed_with_its_manifest(published: Path, tmp_path: Path) -> None:
+    target = tmp_path / "not" / "there yet"
+    told = CliRunner().invoke(models, ["pack", str(published), str(target)])
     assert told.exit_code == 0, told.output
     packed = Path(told.output.strip())
     assert packed == target / "alexa.hkm"
-    assert packed.read_bytes() == pack(tflite_models["alexa"])
-    assert json.loads(packed.with_suffix(".json").read_text()) == {**manifest, "model": packed.name}
-    for wrong in ("[]", "{", '{"micro": {}}', '{"micro": {"probability_cutoff": "high"}}'):
-        model.with_suffix(".json").write_text(wrong)
-        with pytest.raises(ModelFormatError, match=r"alexa\.json"):
-            pack_file(model, target)
+    assert packed.read_bytes() == pack(published.read_bytes())
+    beside = packed.with_suffix(".json")
+    assert beside.read_bytes() == published.with_suffix(".json").read_bytes()
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_what_is_packed_beside_the_model_leaves_its_files_as_they_were(
+    through_a_link: bool, published: Path, tmp_path: Path
+) -> None:
+    before = {path: path.read_bytes() for path in published.parent.iterdir()}
+    folder = published.parent
+    if through_a_link:
+        folder = tmp_path / "link"
+        folder.symlink_to(published.parent, target_is_directory=True)
+    packed = pack_file(published, folder)
+    assert packed.read_bytes() == pack(published.read_bytes())
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_what_is_missing_is_named(published: Path, tmp_path: Path) -> None:
+    published.with_suffix(".json").unlink()
+    with pytest.raises(ModelMissingError, match=r"alexa\.json"):
+        pack_file(published, tmp_path)
+    with pytest.raises(ModelMissingError, match=r"no\.tflite"):
+        pack_file(tmp_path / "no.tflite", tmp_path)
+
+
+def test_a_model_of_another_name_is_not_written_over(published: Path) -> None:
+    named = published.rename(published.with_suffix(".hkm"))
+    before = named.read_bytes()
+    with pytest.raises(ModelFormatError, match=r"no \.tflite") as caught:
+        pack_file(named, named.parent)
+    assert caught.value.hint
+    assert named.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_named(published: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be written") as caught:
+        pack_file(published, published / "inside")
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ("[]", "not a microWakeWord manifest"),
+        ("{", "no JSON"),
+        ('"\xff"', "no JSON"),
+        ("{}", "not a microWakeWord manifest"),
+        ({**MANIFEST, "version": 1}, "version 1"),
+        ({**MANIFEST, "type": "openwakeword"}, "type 'openwakeword'"),
+        ({**MANIFEST, "wake_word": None}, "wake_word should be a text"),
+        ({**MANIFEST, "micro": {}}, "probability_cutoff, sliding_window_size"),
+        ({**MANIFEST, "micro": {**MICRO, "probability_cutoff": "high"}}, "should be a number"),
+        ({**MANIFEST, "micro": {**MICRO, "sliding_window_size": True}}, "should be a number"),
+        ({**MANIFEST, "micro": {**MICRO, "probability_cutoff": 7}}, "probability_cutoff is 7"),
+        ({**MANIFEST, "micro": {**MICRO, "probability_cutoff": 0}}, "probability_cutoff is 0"),
+        ({**MANIFEST, "micro": {**MICRO, "probability_cutoff": float("nan")}}, "is nan"),
+        ({**MANIFEST, "micro": {**MICRO, "sliding_window_size": 0}}, "sliding_window_size is 0"),
+        ({**MANIFEST, "micro": {**MICRO, "sliding_window_size": 65}}, "sliding_window_size is 65"),
+        ({**MANIFEST, "micro": {**MICRO, "sliding_window_size": 2.5}}, "sliding_window_size is 2"),
+        ({**MANIFEST, "micro": {**MICRO, "feature_step_size": 20}}, "feature_step_size is 20"),
+        ({**MANIFEST, "author": "x" * 4096}, "bytes, the device reads at most 4096"),
+    ],
+)
+def test_a_manifest_that_the_device_refuses_is_refused(
+    manifest: Any, says: str, published: Path, tmp_path: Path
+) -> None:
+    text = manifest if isinstance(manifest, str) else json.dumps(manifest)
+    published.with_suffix(".json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelFormatError, match=says) as caught:
+        pack_file(published, tmp_path / "target")
+    assert "alexa.json" in str(caught.value)
+    assert caught.value.hint
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize(("cutoff", "window"), [(1, 64), (0.001, 1), (0.97, 5.0)])
+def test_what_the_device_takes_is_taken(
+    cutoff: float, window: float, published: Path, tmp_path: Path
+) -> None:
+    micro = {**MICRO, "probability_cutoff": cutoff, "sliding_window_size": window}
+    published.with_suffix(".json").write_text(json.dumps({**MANIFEST, "micro": micro}))
+    assert pack_file(published, tmp_path).exists()
