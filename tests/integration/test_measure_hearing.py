@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from harken.errors import AudioError, ModelMissingError, StartError
-from harken_hil.bench import device, pictures
+from harken_hil.bench import device, hearing_tables, pictures
 from harken_hil.bench.measure import BenchOptions
 from harken_models import cli
 from harken_models.core import HOP, Cleaner, Features, Model
@@ -247,8 +247,10 @@ def test_the_device_s_parts_are_counted_on_an_emulated_board() -> None:
     assert all(size > 0 for size in result.data["ram"].values())
     assert len(result.figures) >= 3
     assert all(line.ratio is not None for line in result.figures)
-    table = device.device_table(result.data)
-    assert table.count("\n") == len(mean) + 2
+    table = hearing_tables.device_table(result.as_json())
+    assert table.count("\n") == len(mean) + 1
+    goals = hearing_tables.goal_table(result.as_json())
+    assert goals.count("met |") == len(result.figures)
 
 
 def echo_rows() -> list[dict[str, Any]]:

@@ -59,8 +59,17 @@ class Bench(Protocol):
 
 
 def load_bench(name: str) -> Bench:
-    """The module of a bench, imported now."""
-    return cast("Bench", importlib.import_module(BENCHES[name][0]))
+    """The module of a bench, imported now.
+
+    Raises:
+        StartError: something that it imports is not installed.
+    """
+    try:
+        return cast("Bench", importlib.import_module(BENCHES[name][0]))
+    except ModuleNotFoundError as error:
+        from harken_models.measure.needs import not_installed
+
+        raise not_installed(f"`harken bench {name}`", [str(error.name)]) from error
 
 
 @click.command(

@@ -22,6 +22,7 @@ from harken_hil.bench.on_board import BoardCounts, code_sizes, count_on_board
 from harken_models import store
 from harken_models.core import HOP, Cleaner
 from harken_models.measure.echo_matrix import BOTH, EchoCase, hear
+from harken_models.measure.needs import DEVICE
 from harken_models.measure.ours import SHIPPED
 from harken_models.pack import pack
 from harken_models.train.progress import Progress
@@ -29,7 +30,7 @@ from harken_models.train.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["QUICK", "ROUNDS", "SETTINGS", "device_table", "run"]
+__all__ = ["QUICK", "ROUNDS", "SETTINGS", "run"]
 
 QUICK: Final = True
 # It comes out the same every time.
@@ -51,9 +52,6 @@ _CLEANERS: Final[dict[str, tuple[int, bool]]] = {
     _ALL: (Cleaner.ALL, True),
     _IDLE: (Cleaner.ALL, False),
 }
-_ORDER: Final = (
-    *_CLEANERS, "features", "hey_harken", "stop", "vad", "decision", "noise", "encoder", "decoder"
-)  # fmt: skip
 # Where nothing is shipped yet, or not in this checkout, published models stand in for our words.
 _WORDS: Final = {"hey_harken": "okay-nabu", "stop": "alexa"}
 _OTHERS: Final = ("vad", "noise")
@@ -79,6 +77,7 @@ def run(options: BenchOptions) -> BenchResult:
         StartError: emulator, compiler or corpora are missing.
         ModelMissingError: a model that stands in is not in the model store.
     """
+    DEVICE.check("`harken bench device`")
     progress = Progress(quiet=options.silent)
     models, stands_in = _models()
     with progress.showing("counting on an emulated Cortex-M4F"):
@@ -175,28 +174,3 @@ def _flash(sizes: Mapping[str, int], models: Mapping[str, bytes]) -> dict[str, i
     named = {part: sum(sizes.get(file, 0) for file in files) for part, files in _FILES.items()}
     rest = sum(sizes.values()) - sum(named.values())
     return named | {"rest of the core": rest} | {name: len(model) for name, model in models.items()}
-
-
-def device_table(data: Mapping[str, Any]) -> str:
-    """The Markdown table of the docs: instructions, RAM and flash by part.
-
-    Args:
-        data: of the bench's JSON.
-    """
-    lines = [
-        "| part | instructions in 10 ms | worst call | share of 240 MHz | RAM | flash |",
-        "|---|---|---|---|---|---|",
-    ]
-    stands_in: Mapping[str, str] = data["stand in"]
-    known = [part for part in _ORDER if part in data["mean"]]
-    for part in known:
-        mean = data["mean"][part]
-        key = "cleaner" if part.startswith("cleaner") else part
-        ram = f"{data['ram'][key]:,} B" if key in data["ram"] else ""
-        flash = f"{data['flash'][key]:,} B" if key in data["flash"] else ""
-        share = mean * _HOPS_A_SECOND / _CLOCK_HZ
-        called = f"{part} ({stands_in[part]} stands in)" if part in stands_in else part
-        lines.append(
-            f"| {called} | {mean:,} | {data['worst'][part]:,} | {share:.1%} | {ram} | {flash} |"
-        )
-    return "\n".join(lines) + "\n"

@@ -28,6 +28,7 @@ from harken_models.core import HOP, Cleaner
 from harken_models.measure.cancellers import Aec3, Harken, Speex, Unprocessed
 from harken_models.measure.echo_matrix import EchoCase, cases, hear
 from harken_models.measure.echo_scores import score_echo
+from harken_models.measure.needs import ECHO, WORDS
 from harken_models.measure.pool import spread
 from harken_models.train.progress import Progress
 
@@ -77,6 +78,9 @@ def run(options: BenchOptions) -> BenchResult:
     count = int(options.settings.get("scenes", 0)) or (8 if options.quick else 72)
     asked = int(options.settings.get("listened", -1))
     listened = (0 if options.quick else 24) if asked < 0 else asked
+    ECHO.check("`harken bench echo`")
+    if listened:
+        WORDS.check("counting misheard words")
     tasks = [_Task(case, at < listened, options.quick) for at, case in enumerate(cases(count))]
     progress = Progress(quiet=options.silent)
     with progress.showing(f"{count} scenes") as report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from harken_models.scenes.corpora import talkers
 from harken_models.train.card import table
@@ -12,7 +12,21 @@ if TYPE_CHECKING:
 
     Result = Mapping[str, Any]
 
-__all__ = ["echo_table", "filled", "talker_table", "vad_table", "wake_table"]
+__all__ = [
+    "device_table",
+    "echo_table",
+    "filled",
+    "goal_table",
+    "talker_table",
+    "vad_table",
+    "wake_table",
+]
+
+_HOPS_A_CYCLE: Final = 100 / 240_000_000
+"""Of a core of 240 MHz."""
+_AFTER_CLEANERS: Final = (
+    "features", "hey_harken", "stop", "vad", "decision", "noise", "encoder", "decoder"
+)  # fmt: skip
 
 
 def filled(page: str, tables: Mapping[str, str]) -> str:
@@ -29,6 +43,27 @@ def filled(page: str, tables: Mapping[str, str]) -> str:
         if found and closed:
             page = f"{before}{begin}\n{text.strip()}\n\n{end}{after}"
     return page
+
+
+def goal_table(result: Result) -> str:
+    """Every figure beside what it is held against, and whether its goal is met."""
+    rows: list[tuple[str, ...]] = []
+    for line in result["figures"]:
+        detail = line["detail"]
+        perfect = detail.get("by", {}).get("perfect")
+        beside = [
+            f"{line[side + '_name'] or side} {line[side]:.3g}"
+            for side in ("rival", "floor")
+            if line[side] is not None
+        ]
+        beside += [f"perfect {perfect:.3g}"] if perfect is not None else []
+        ratio = "" if line["ratio"] is None else f"{line['ratio']:.2f}"
+        met = "met" if line["met"] else "**not met**"
+        rows.append(
+            (line["name"], f"{line['figure']:.3g} {line['unit']}", "; ".join(beside), ratio,
+             line["goal"], met)
+        )  # fmt: skip
+    return table(("figure", "harken", "beside", "ratio", "goal", ""), rows)
 
 
 def talker_table() -> str:
@@ -116,4 +151,25 @@ def wake_table(result: Result) -> str:
         for name, model in models.items()
     ]
     head = ("phrase", "cut-off", *(f"missed, {each}" for each in around), "false accepts")
+    return table(head, rows)
+
+
+def device_table(result: Result) -> str:
+    """Instructions, RAM and flash by part."""
+    data = result["data"]
+    mean: Mapping[str, int] = data["mean"]
+    stands_in: Mapping[str, str] = data["stand in"]
+    cleaners = [part for part in mean if part.startswith("cleaner")]
+    known = [*cleaners, *(part for part in _AFTER_CLEANERS if part in mean)]
+    rows: list[tuple[str, ...]] = []
+    for part in known:
+        key = "cleaner" if part in cleaners else part
+        rows.append((
+            f"{part} ({stands_in[part]} stands in)" if part in stands_in else part,
+            f"{mean[part]:,}",
+            f"{data['worst'][part]:,}",
+            f"{mean[part] * _HOPS_A_CYCLE:.1%}",
+            *(f"{data[kind][key]:,} B" if key in data[kind] else "" for kind in ("ram", "flash")),
+        ))  # fmt: skip
+    head = ("part", "instructions in 10 ms", "worst call", "share of 240 MHz", "RAM", "flash")
     return table(head, rows)

@@ -13,12 +13,22 @@ import argparse
 import importlib
 import json
 import statistics
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harken_hil.bench.device import device_table
-from harken_hil.bench.hearing_tables import echo_table, filled, talker_table, vad_table, wake_table
+from harken.errors import HarkenError
+from harken_hil.bench.hearing_tables import (
+    device_table,
+    echo_table,
+    filled,
+    goal_table,
+    talker_table,
+    vad_table,
+    wake_table,
+)
+from harken_models.measure.needs import PICTURES
 from harken_models.train.card import draw_curves
 
 if TYPE_CHECKING:
@@ -47,13 +57,18 @@ def draw(results: Path, docs: Path) -> list[Path]:
 
     Returns:
         What was written.
+
+    Raises:
+        StartError: what draws, or recordings of whose talkers there is a table, are not installed.
     """
+    PICTURES.check("drawing what the benches found")
     found = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(results.glob("*.json"))
     }
     written: list[Path] = []
-    tables: dict[str, str] = {"talkers": talker_table()}
+    tables = {f"goals of {name}": goal_table(result) for name, result in found.items()}
+    tables["talkers"] = talker_table()
     if "echo" in found:
         rows = found["echo"]["data"]["scenes"]
         written += draw_echo(rows, docs)
@@ -65,7 +80,7 @@ def draw(results: Path, docs: Path) -> list[Path]:
         written.append(_wake(found["wake-accuracy"]["data"]["models"], docs))
         tables["wake"] = wake_table(found["wake-accuracy"])
     if "device" in found:
-        tables["device"] = device_table(found["device"]["data"])
+        tables["device"] = device_table(found["device"])
     page = docs / _PAGE
     page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
     return [*written, page]
@@ -172,8 +187,11 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="folder of the benches' JSON")
     parser.add_argument("docs", type=Path, help="folder of the page")
     given = parser.parse_args()
-    for path in draw(given.results, given.docs):
-        print(path)
+    try:
+        for path in draw(given.results, given.docs):
+            print(path)
+    except HarkenError as error:
+        sys.exit(f"{error}: {error.hint}")
 
 
 if __name__ == "__main__":

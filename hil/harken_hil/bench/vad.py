@@ -24,6 +24,7 @@ from harken_hil.bench.measure import (
 )
 from harken_models.core import HOP, Features, Model, Vad
 from harken_models.measure.detectors import EnergyVad, ModelVad, SileroDetector, WebRtcVad
+from harken_models.measure.needs import VAD
 from harken_models.measure.ours import shipped_tflite
 from harken_models.measure.speech_streams import cases, hear
 from harken_models.measure.vad_accuracy import measure_vad
@@ -57,6 +58,7 @@ def run(options: BenchOptions) -> BenchResult:
         StartError: a rival or a corpus is not installed.
         ModelError: Silero's model is not in the store, or ours is not shipped.
     """
+    VAD.check("`harken bench vad`")
     progress = Progress(quiet=options.silent)
     model = pack(shipped_tflite("vad").read_bytes())
     detectors: list[Detector] = [

@@ -18,6 +18,7 @@ from harken_hil.bench.measure import (
     Setting,
     counted,
 )
+from harken_models.measure.needs import WAKE
 from harken_models.measure.wake_models import published, shipped
 from harken_models.measure.wake_scores import measure_wake
 from harken_models.measure.wake_streams import SURROUNDINGS
@@ -46,6 +47,7 @@ def run(options: BenchOptions) -> BenchResult:
         StartError: voices, corpora or the other engine are not installed.
         ModelMissingError: a published model is not in the model store.
     """
+    WAKE.check("`harken bench wake-accuracy`")
     own = shipped()
     found = measure_wake([*own, *published()], Progress(quiet=options.silent), quick=options.quick)
     ours, theirs = found[: len(own)], found[len(own) :]

@@ -33,6 +33,11 @@ def evaluate_model(*, model: str, out: Path | None, quick: bool, as_json: bool) 
     accepts in hours of human speech and music. Of a voice activity model: area under the ROC
     curve in noise, music and rooms, and how late it hears speech end (human talkers, held out).
     """
+    from harken_models.measure.needs import SCENES
+
+    # Now, and not where these are imported, or after minutes of listening.
+    (SCENES.adding("matplotlib") if out is not None else SCENES).check("`harken models eval`")
+
     from harken_models.measure.evaluate import evaluate, find_model
     from harken_models.train.progress import Progress
 

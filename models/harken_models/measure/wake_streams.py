@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from harken.errors import StartError
 from harken_models.core import HOP, Cleaner
 from harken_models.scenes.corpora import NOISES, RATE, music, noise, speech
 from harken_models.scenes.decoded import cache_root
@@ -23,7 +24,7 @@ from harken_models.scenes.loudspeaker import Loudspeaker
 from harken_models.scenes.mix import at_snr, echo_scene, fftconvolve, level, to_int16
 from harken_models.scenes.room import random_room
 from harken_models.train.speaking import Utterance, spoken
-from harken_models.train.voices import NATURAL, installed_voices, part_of
+from harken_models.train.voices import NATURAL, PACKAGES, installed_voices, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,6 +124,11 @@ def phrases(text: str, report: Report, *, quick: bool = False) -> list[Phrase]:
         if quick:
             speeds, pitches = (1.0,), (1.0,)
         wanted += [Utterance(voice, text, s, p) for s in speeds for p in pitches]
+    if not any(each.voice.engine in NATURAL for each in wanted):
+        raise StartError(
+            "no voice is installed that was held out of training: nobody can say the phrase",
+            hint=PACKAGES,
+        )
     said = _kept(wanted, report)
     return [
         Phrase(

@@ -43,6 +43,7 @@ __all__ = [
     "Clip",
     "Split",
     "TalkerSummary",
+    "missing_packages",
     "music",
     "noise",
     "speech",
@@ -65,6 +66,7 @@ _TEST_LANGUAGES: Final = frozenset(
 )
 # Recorded so loudly that decoding clips it, or the same voice under another spelling.
 _LEFT_OUT: Final = frozenset({"tn", "sr@ijekavian", "sr@ijekavianlatin", "sr@latin"})
+_MUSIC_PACKAGE: Final = "asterisk-moh-opsound-g722"
 _MUSIC: Final[dict[Split, tuple[str, ...]]] = {
     "train": ("macroform-cold_day", "macroform-robot_dity", "macroform-the_simplicity"),
     "test": ("manolo_camp-morning_coffee", "reno_project-system"),
@@ -182,7 +184,7 @@ _VOLUNTEERS: Final = (
 PACKAGES: Final = (
     *dict.fromkeys(collection.package for collection in _NAMED),
     *(package for package, _ in _VOLUNTEERS),
-    "asterisk-moh-opsound-g722",
+    _MUSIC_PACKAGE,
     "ffmpeg",
 )
 """What `apt-get install` brings all of it."""
@@ -226,6 +228,17 @@ def speech(split: Split, progress: Progress | None = None) -> Iterator[Clip]:
         raise _missing(f"no human speech to {split} with is installed")
 
 
+def missing_packages(split: Split) -> list[str]:
+    """The Debian packages of a split's speech and music of which nothing is installed."""
+    wanted = [each.package for each in _NAMED if each.split == split]
+    wanted += [package for package, _ in _VOLUNTEERS]
+    there = {
+        each.package for each in (*_NAMED, *_volunteers()) if each.split == split and each.files()
+    }
+    missing = [package for package in dict.fromkeys(wanted) if package not in there]
+    return missing if _music_files(split) else [*missing, _MUSIC_PACKAGE]
+
+
 def talkers(split: Split) -> list[TalkerSummary]:
     """Who speaks in a split, and how much, most first.
 
@@ -251,10 +264,9 @@ def music(split: Split, progress: Progress | None = None) -> Iterator[Clip]:
         StartError: the package, or ffmpeg, is not installed.
         AudioError: a piece cannot be decoded.
     """
-    root = _SHARE / "asterisk/moh"
-    files = [path for name in _MUSIC[split] if (path := root / f"{name}.g722").exists()]
+    files = _music_files(split)
     if not files:
-        raise _missing("no music is installed", "asterisk-moh-opsound-g722")
+        raise _missing("no music is installed", _MUSIC_PACKAGE)
     samples, index = decoded(f"music-{split}", files, progress)
     for entry in index:
         name = Path(entry.path).stem
@@ -262,11 +274,16 @@ def music(split: Split, progress: Progress | None = None) -> Iterator[Clip]:
             samples[entry.start : entry.end],
             name.partition("-")[0],
             "",
-            "asterisk-moh-opsound-g722",
+            _MUSIC_PACKAGE,
             None,
             "CC-BY-SA-3.0",
             name,
         )
+
+
+def _music_files(split: Split) -> list[Path]:
+    root = _SHARE / "asterisk/moh"
+    return [path for name in _MUSIC[split] if (path := root / f"{name}.g722").exists()]
 
 
 def noise(kind: str, seconds: float, rng: np.random.Generator, split: Split = "train") -> Samples:
