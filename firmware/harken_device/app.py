@@ -52,9 +52,9 @@ _CONNECTING_MS = const(10_000)
 _THINKING_MS = const(30_000)
 _SILENT_ANSWER_MS = const(30_000)  # speaking, and the gateway sends nothing
 _DRAIN_MS = const(3000)  # beyond what is buffered
-# Somebody who breaks in has spoken for a tenth of a second before it is certain: as much of the
-# past as there is.
-_VOICE_PREROLL_MS = const(300)
+# Somebody who breaks in has spoken for a while before it is certain: as much of the past as the
+# microphone's ring has.
+_VOICE_PREROLL_MS = const(350)
 _CONTROL_MS = const(10)
 _AUDIO_MS = const(1)
 

@@ -72,6 +72,8 @@ class Cleaner:
     CONVERGED = 2
     NEAR = 4
     LIMITED = 8
+    OVER_SHIFT = 4
+    CLIPPED = 256
 
     def __init__(self) -> None:
         self._state = ctypes.create_string_buffer(LIBRARY.harken_cleaner_size())
@@ -99,7 +101,8 @@ class Cleaner:
 
         Returns:
             Bit 0 echo is being cancelled, bit 1 the filter has converged, bit 2 near talker, bit 3
-            the limiter worked.
+            the limiter worked, bits 4 to 7 bands in which this hop is over echo and noise, bit 8
+            the microphone's sound is cut off.
 
         Raises:
             ValueError: a buffer is too short, or one to write into is read-only.

@@ -1,14 +1,16 @@
 """Decides whether somebody speaks over the answer, so that it should stop.
 
-Three witnesses are heard, each block: the canceller says that there is more in its output than
-echo of what plays; the voice activity in that output says that it is a voice; and the output's
-level over the echo's is held against what it was of late. The last one knows the room: where a
-loudspeaker distorts or a room reverberates for long, more of the echo is left, and more is asked of
-a talker.
+Three witnesses are heard, each block: the canceller says in how many bands its output is over echo
+and noise; the voice activity in that output says that it is a voice; and the output's level over
+the echo's is held against what it was of late. The last one knows the room: where a loudspeaker
+distorts or a room reverberates for long, more of the echo is left, and more is asked of a talker.
+Where the microphone's sound is cut off, by a loudspeaker that is too loud for it, none is believed:
+what that adds is in every band, and no echo of what was played.
 
 What is over that level is summed up, what is below is taken away, and a sum that is large enough
 is an interruption (the cumulative sum test: E. S. Page, "Continuous inspection schemes", Biometrika
-41(1/2), 1954). So a loud voice is found soon and a soft one later, and a click is forgotten.
+41(1/2), 1954). So a loud voice is found soon and a soft one later, and a click is forgotten. Whoever
+has been found is not found again before a pause.
 """
 
 from micropython import const
@@ -19,6 +21,9 @@ from harken_device.audio.samples import level
 CANCELLING = const(1)
 CONVERGED = const(2)
 NEAR = const(4)
+_OVER_SHIFT = const(4)
+_OVER = const(15)
+_CLIPPED = const(256)
 
 # Blocks of speech that have been heard, at the least, when somebody is found.
 VOICED_BLOCKS = const(6)
@@ -36,13 +41,19 @@ _LOWEST = const(-2126)
 _MARGIN = const(-16)
 _MOST = const(43)
 _AGAINST = const(-11)  # a block that is no voice, or nothing but echo
+# So many bands over echo and noise are more than echo; each one more is evidence, up to four.
+_BANDS = const(3)
+_MOST_BANDS = const(7)
+_A_BAND = const(10)
+_CLIPPED_BLOCKS = const(3)  # one that is cut off, and what of it is in those after
+_PAUSE = const(30)  # blocks without evidence
 _ENOUGH = const(150)
 
 # Blocks in which the loudspeaker is heard, before anything is believed: in each answer, since boot,
 # and since boot where the canceller has not converged, as it never does on an echo that is faint.
-_SETTLING = const(60)
-_LEARNING = const(100)
-_UNCONVERGED = const(150)
+_SETTLING = const(30)
+_LEARNING = const(60)
+_UNCONVERGED = const(100)
 
 
 class BargeIn:
@@ -51,6 +62,8 @@ class BargeIn:
     def __init__(self) -> None:
         self._silence = bytearray(320)
         self._sum = 0
+        self._clipped = 0  # blocks in which what was cut off is still there
+        self._found = 0  # blocks until somebody may be found again
         self._sounding = 0  # blocks of this answer in which the loudspeaker was heard
         self._heard = 0  # and since boot, as far as it matters
         self._echo = 0  # expected, dying away
@@ -61,6 +74,7 @@ class BargeIn:
     def reset(self) -> None:
         """An answer begins."""
         self._sum = 0
+        self._found = 0
         self._sounding = 0
 
     def step(
@@ -81,14 +95,27 @@ class BargeIn:
             if not self._settled(told):
                 self._sum = 0
                 return False
-        gain = min(max(over - (self._usual >> 4) - _MARGIN, -_MOST), _MOST)
-        if not voice or (told & CANCELLING and not told & NEAR):
-            gain = min(gain, _AGAINST)
+        gain = self._evidence(told, voice, over - (self._usual >> 4) - _MARGIN)
+        if self._found > 0:
+            self._found = self._found - 1 if gain < 0 else _PAUSE
+            return False
         self._sum = max(self._sum + gain, 0)
         if self._sum <= _ENOUGH:
             return False
         self._sum = 0
+        self._found = _PAUSE
         return True
+
+    def _evidence(self, told: int, voice: bool, over: int) -> int:
+        """What a block says for somebody who speaks, or, below 0, against."""
+        self._clipped = _CLIPPED_BLOCKS if told & _CLIPPED else max(self._clipped - 1, 0)
+        if told & CANCELLING:
+            bands = told >> _OVER_SHIFT & _OVER
+            if bands < _BANDS and not told & NEAR:
+                voice = False
+            over += _A_BAND * max(min(bands, _MOST_BANDS) - _BANDS, 0)
+        gain = min(max(over, -_MOST), _MOST)
+        return gain if voice and self._clipped == 0 else min(gain, _AGAINST)
 
     def _expected(
         self, told: int, mic: bytearray, linear: bytearray, loudspeaker: bytearray

@@ -9,6 +9,9 @@
 // By how much the noise is lowered before it comes to the gain.
 #define LOWERED_DB 16
 
+// Samples from here on are cut off.
+#define CLIPPED 32700
+
 // What is counted as left of the echo over its estimate: less where it would cost the near talker, more
 // where nobody else talks, most while the canceller has not learnt the room.
 #define MARGIN_NEAR LOG2_POWER_DB(-1)
@@ -110,6 +113,15 @@ static int is_speech(const harken_cleaner *state, int flags) {
     return !alone && harken_noise_speech(&state->noise) >= SPEECH_SHARE;
 }
 
+static int is_clipped(const int16_t *mic) {
+    for (unsigned n = 0; n < CLEANER_HOP; n++) {
+        if (mic[n] >= CLIPPED || mic[n] <= -CLIPPED) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 // Microphone to canceller's output.
 static int cancel(harken_cleaner *state, const int16_t *mic, const int16_t *reference, int16_t *linear) {
     int16_t high[CLEANER_HOP];
@@ -136,12 +148,13 @@ static int amplify(harken_cleaner *state, int flags, int16_t *out) {
 int harken_cleaner_step(
     harken_cleaner *state, const int16_t *mic, const int16_t *reference, int16_t *out, int16_t *linear) {
     int16_t cancelled[CLEANER_HOP];
+    int clipped = is_clipped(mic) ? CLEANER_CLIPPED : 0;
     int flags = cancel(state, mic, reference, cancelled);
     if (linear) {
         memcpy(linear, cancelled, sizeof(cancelled));
     }
     filter(state, cancelled, flags, out);
-    return flags | (amplify(state, flags, out) ? CLEANER_LIMITED : 0);
+    return flags | clipped | (amplify(state, flags, out) ? CLEANER_LIMITED : 0);
 }
 
 int harken_cleaner_erle_db(const harken_cleaner *state) {

@@ -28,11 +28,13 @@
 #define CLEANER_GAIN 16u
 #define CLEANER_ALL 31u
 
-// What a step tells; the first three are the echo canceller's.
+// What a step tells; the first three are the echo canceller's, as are bits 4 to 7: bands in which the hop
+// is over echo and noise.
 #define CLEANER_CANCELLING ECHO_ACTIVE
 #define CLEANER_CONVERGED ECHO_CONVERGED
 #define CLEANER_NEAR ECHO_NEAR
 #define CLEANER_LIMITED 8
+#define CLEANER_CLIPPED 256 // the microphone's sound is cut off: no canceller knows what that adds
 
 typedef struct {
     uint32_t parts;

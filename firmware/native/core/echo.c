@@ -250,7 +250,8 @@ static int cancel(harken_echo *state, const int16_t *mic, int16_t *linear) {
     write(state, trust, mic, echo, linear);
     follow_delay(state);
     int converged = is_converged(state);
-    return ECHO_ACTIVE | (converged ? ECHO_CONVERGED : 0) | (converged && near ? ECHO_NEAR : 0);
+    int over = (int)(state->near.over << ECHO_OVER_SHIFT);
+    return ECHO_ACTIVE | (converged ? ECHO_CONVERGED : 0) | (converged && near ? ECHO_NEAR : 0) | over;
 }
 
 int harken_echo_step(harken_echo *state, const int16_t *mic, const int16_t *reference, int16_t *linear) {

@@ -23,6 +23,8 @@
 #define ECHO_ACTIVE 1    // the reference was audible of late: echo is being cancelled
 #define ECHO_CONVERGED 2 // the filter has learnt the echo's path
 #define ECHO_NEAR 4      // the near talker speaks while echo plays
+// Bits 4 to 7: bands in which this hop alone is over echo and noise, 0 to 10; converged or not.
+#define ECHO_OVER_SHIFT 4
 
 typedef struct {
     harken_kalman filter;

@@ -57,6 +57,7 @@ int harken_near_step(harken_near *state, const harken_leak *leak, const complex3
         over += band > 0 && power > OVER_ECHO * left + OVER_NOISE * state->floor[band];
         state->floor[band] = follow(state->floor[band], power);
     }
+    state->over = over;
     state->history = state->history << 1 | (over >= BANDS_OVER);
     const uint32_t row = (1u << HOPS_OVER) - 1;
     state->holding -= state->holding > 0;

@@ -22,6 +22,7 @@ typedef struct {
     uint64_t echo[NEAR_BANDS];  // of the echo's estimate, dying away no faster than a room
     uint32_t history;           // a bit a hop
     uint32_t holding;           // hops for which the last finding holds
+    uint32_t over;              // bands that were over echo and noise in the last hop
 } harken_near;
 
 // As new.
