@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from harken.errors import ModelMissingError, StartError
 from harken_hil.bench import device, echo, pictures, vad, wake_accuracy
+from harken_hil.bench.cli import load_bench
 from harken_hil.bench.measure import BenchOptions
 from harken_models import cli
 from harken_models.measure import needs
@@ -18,21 +19,39 @@ from harken_models.scenes import corpora
 from harken_models.train import voices
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-    from types import ModuleType
 
 pytestmark = pytest.mark.integration
 
-BENCHES = {"echo": echo, "vad": vad, "wake-accuracy": wake_accuracy, "device": device}
+
+def without(*names: str) -> Callable[[str], object]:
+    return lambda name: None if name in names else name
+
+
+def _no_packages(split: str) -> list[str]:
+    del split
+    return []
+
+
+def _one_package(split: str) -> list[str]:
+    return [f"klettres-data-{split}"]
+
+
+def _robots() -> list[voices.Voice]:
+    return [voices.Voice("espeak-ng", "en-us+m1", "m1")]
+
+
+HEARING = ("echo", "vad", "wake-accuracy", "device")
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Of everything that is looked for, nothing is missing but what a test hides."""
-    monkeypatch.setattr(needs, "find_spec", lambda _name: object())
-    monkeypatch.setattr(needs, "find_library", lambda name: name)
-    monkeypatch.setattr(needs.shutil, "which", lambda name: name)
-    monkeypatch.setattr(corpora, "missing_packages", lambda _split: [])
+    monkeypatch.setattr(needs, "find_spec", without())
+    monkeypatch.setattr(needs, "find_library", without())
+    monkeypatch.setattr("shutil.which", without())
+    monkeypatch.setattr(corpora, "missing_packages", _no_packages)
     return monkeypatch
 
 
@@ -47,9 +66,9 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_a_bench_names_a_missing_module_before_it_begins(
     name: str, hidden: str, bare: pytest.MonkeyPatch
 ) -> None:
-    bare.setattr(needs, "find_spec", lambda module: None if module == hidden else object())
+    bare.setattr(needs, "find_spec", without(hidden))
     with pytest.raises(StartError, match=hidden) as missing:
-        BENCHES[name].run(BenchOptions(quick=True, silent=True))
+        load_bench(name).run(BenchOptions(quick=True, silent=True))
     assert "pip install" in missing.value.hint
 
 
@@ -61,8 +80,12 @@ def test_modules_are_looked_for_where_python_looks(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_library_and_the_emulator_are_named(bare: pytest.MonkeyPatch) -> None:
-    bare.setattr(needs, "find_library", lambda _name: None)
-    bare.setattr(needs.shutil, "which", lambda _name: None)
+    bare.setattr(
+        needs, "find_library", without("speexdsp", "ffmpeg", "qemu-system-arm", "arm-none-eabi-gcc")
+    )
+    bare.setattr(
+        "shutil.which", without("speexdsp", "ffmpeg", "qemu-system-arm", "arm-none-eabi-gcc")
+    )
     with pytest.raises(StartError, match="speexdsp") as missing:
         echo.run(BenchOptions(quick=True, silent=True))
     assert "libspeexdsp1" in missing.value.hint
@@ -70,11 +93,11 @@ def test_the_library_and_the_emulator_are_named(bare: pytest.MonkeyPatch) -> Non
         device.run(BenchOptions(quick=True, silent=True))
 
 
-@pytest.mark.parametrize("bench", BENCHES.values(), ids=BENCHES)
-def test_every_package_of_recordings_is_wanted(bench: ModuleType, bare: pytest.MonkeyPatch) -> None:
-    bare.setattr(corpora, "missing_packages", lambda split: [f"klettres-data-{split}"])
+@pytest.mark.parametrize("name", HEARING)
+def test_every_package_of_recordings_is_wanted(name: str, bare: pytest.MonkeyPatch) -> None:
+    bare.setattr(corpora, "missing_packages", _one_package)
     with pytest.raises(StartError) as missing:
-        bench.run(BenchOptions(quick=True, silent=True))
+        load_bench(name).run(BenchOptions(quick=True, silent=True))
     assert "apt-get install klettres-data-test" in missing.value.hint
 
 
@@ -112,20 +135,37 @@ def test_a_missing_model_is_named_before_anything_is_heard(
 def test_a_wake_word_that_no_held_out_voice_can_say_is_refused(
     bare: pytest.MonkeyPatch,
 ) -> None:
-    robot = voices.Voice("espeak-ng", "m1", "m1")
-    bare.setattr("harken_models.measure.wake_streams.installed_voices", lambda: [robot])
+    bare.setattr("harken_models.measure.wake_streams.installed_voices", _robots)
     with pytest.raises(StartError, match="held out"):
         wake_accuracy.run(BenchOptions(quick=True, silent=True))
 
 
 def test_eval_and_pictures_name_what_they_lack(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    bare.setattr(needs, "find_spec", lambda module: None if module == "matplotlib" else object())
+    bare.setattr(needs, "find_spec", without("matplotlib"))
     with pytest.raises(StartError, match="matplotlib"):
         pictures.draw(tmp_path, tmp_path)
     with pytest.raises(StartError, match="matplotlib"):
         CliRunner().invoke(
             cli.models, ["eval", "vad", "--out", str(tmp_path)], catch_exceptions=False
         )
+
+
+@pytest.mark.parametrize(
+    ("command", "hidden"),
+    [
+        ("train-noise", "pystoi"), ("train-noise", "tensorflow"), ("train-noise", "speechmos"),
+        ("train-vad", "webrtcvad"), ("train-vad", "tflite_micro"),
+    ],
+)  # fmt: skip
+def test_training_names_what_its_judges_lack_before_it_trains(
+    command: str, hidden: str, bare: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bare.setattr(needs, "find_spec", without(hidden))
+    with pytest.raises(StartError, match=hidden):
+        CliRunner().invoke(
+            cli.models, [command, "--out", str(tmp_path), "--json"], catch_exceptions=False
+        )
+    assert not (tmp_path / "hearing.work").exists()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ _NEEDS = {
     "tflite_micro": "pip install --group train",
     "matplotlib": "pip install --group train",
     "webrtcvad": "pip install --group measure",
-    "pesq": "pip install --group measure",
+    "pystoi": "pip install --group measure",
     "speechmos": "pip install --group measure",
 }
 _RECORDINGS = ("/usr/share/asterisk/sounds/fr_CA_f_June", "/usr/share/asterisk/moh")

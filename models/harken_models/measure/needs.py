@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 
     from harken_models.scenes.corpora import Split
 
-__all__ = ["DEVICE", "ECHO", "PICTURES", "SCENES", "VAD", "WAKE", "WORDS", "Needs", "not_installed"]
+__all__ = [
+    "DEVICE",
+    "ECHO",
+    "NOISE",
+    "PICTURES",
+    "SCENES",
+    "TRAINING",
+    "VAD",
+    "WAKE",
+    "WORDS",
+    "Needs",
+    "not_installed",
+]
 
 _GROUP: Final = "pip install --group measure"
 _BROUGHT_BY: Final = {
@@ -106,5 +118,10 @@ ECHO: Final = replace(
 VAD: Final = SCENES.adding("webrtcvad", "onnxruntime", models=("silero-vad",))
 WAKE: Final = SCENES.adding("pymicro_wakeword")
 DEVICE: Final = replace(SCENES, programs=(*SCENES.programs, "qemu-system-arm", "arm-none-eabi-gcc"))
+NOISE: Final = SCENES.adding("pystoi", "speechmos", "librosa", "onnxruntime")
+"""Judging what suppresses noise."""
+TRAINING: Final = replace(
+    SCENES.adding("tensorflow", "tflite_micro", "matplotlib"), splits=("train", "test")
+)
 PICTURES: Final = Needs(modules=("matplotlib",), programs=("ffmpeg",), splits=("train", "test"))
 """Drawing, and listing the talkers of both splits."""

@@ -71,13 +71,13 @@ def _curve(cleaned: Sequence[Cleaned], name: str) -> tuple[list[float], list[flo
 def _compared(cleaned: Sequence[Cleaned]) -> str:
     rows = [
         (
-            f"{each.snr_db:.0f} dB", each.name, f"{each.si_sdr_db:.1f}", f"{each.pesq:.2f}",
+            f"{each.snr_db:.0f} dB", each.name, f"{each.si_sdr_db:.1f}", f"{each.estoi:.2f}",
             f"{each.signal:.2f}", f"{each.background:.2f}", f"{each.overall:.2f}",
         )
         for each in cleaned
     ]  # fmt: skip
     head = (
-        "talker over noise", "cleaned by", "SI-SDR, dB", "PESQ",
+        "talker over noise", "cleaned by", "SI-SDR, dB", "ESTOI",
         "DNSMOS speech", "DNSMOS background", "DNSMOS overall",
     )  # fmt: skip
     return (

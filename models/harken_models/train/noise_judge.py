@@ -1,8 +1,10 @@
 """How well the noise model cleans, beside the statistical suppressor and nothing at all.
 
 Talkers, music and kinds of noise of the test split. SI-SDR is against the talker without late
-reverberation (Le Roux et al., "SDR - half-baked or well done?", 2019); PESQ is wide-band (ITU-T
-P.862.2); DNSMOS estimates what listeners would say (Reddy et al., ITU-T P.835 scales, 2022).
+reverberation (Le Roux et al., "SDR - half-baked or well done?", 2019); ESTOI estimates how much of
+it is understood (Jensen and Taal, "An algorithm for predicting the intelligibility of speech masked
+by modulated noise maskers", 2016); DNSMOS what listeners would say (Reddy et al., ITU-T P.835
+scales, 2022).
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Cleaned(msgspec.Struct, frozen=True):
         name: of the way.
         snr_db: the talker over the noise.
         si_sdr_db: scale-invariant signal to distortion ratio.
-        pesq: 1 to 4.6.
+        estoi: up to 1.
         signal, background, overall: DNSMOS, 1 to 5.
         scenes: how many.
     """
@@ -50,7 +52,7 @@ class Cleaned(msgspec.Struct, frozen=True):
     name: str
     snr_db: float
     si_sdr_db: float
-    pesq: float
+    estoi: float
     signal: float
     background: float
     overall: float
@@ -66,7 +68,7 @@ def judge_noise(packed: bytes, report: Report, *, scenes: int = 10) -> list[Clea
         scenes: of ten seconds, at each ratio.
 
     Raises:
-        StartError: recordings, `pesq` or `speechmos` are not installed.
+        StartError: recordings, `pystoi` or `speechmos` are not installed.
     """
     ways: dict[str, Callable[[Samples], Samples]] = {
         "nothing": lambda mic: _cleaned(mic, Cleaner.HIGHPASS),
@@ -86,9 +88,9 @@ def judge_noise(packed: bytes, report: Report, *, scenes: int = 10) -> list[Clea
             for name, way in ways.items():
                 scores[name].append(_scores(scene, way(scene.mic)))
         for name, every in scores.items():
-            sdr, pesq, *opinions = (round(float(value), 2) for value in np.mean(every, axis=0))
+            sdr, estoi, *opinions = (round(float(value), 2) for value in np.mean(every, axis=0))
             signal, background, overall = opinions
-            found.append(Cleaned(name, snr_db, sdr, pesq, signal, background, overall, scenes))
+            found.append(Cleaned(name, snr_db, sdr, estoi, signal, background, overall, scenes))
     report(1, 1, "")
     return found
 
@@ -125,18 +127,18 @@ def _cleaned(mic: Samples, parts: int) -> Samples:
 
 
 def _scores(scene: Scene, out: Samples) -> NDArray[np.float64]:
-    """SI-SDR, PESQ and DNSMOS's three; `out` is a hop behind the scene."""
+    """SI-SDR, ESTOI and DNSMOS's three; `out` is a hop behind the scene."""
     wanted = scene.early[: out.size - HOP]
     got = out[HOP:].astype(np.float64)
     loudest = max(float(np.abs(got).max()), 1.0)
-    pesq, dnsmos = _module("pesq"), _module("speechmos.dnsmos")
+    intelligibility, dnsmos = _module("pystoi"), _module("speechmos.dnsmos")
     # Level is none of noise suppression's business, but DNSMOS hears it.
     heard = (got / loudest * 0.5).astype(np.float32)
     opinion = dnsmos.run(heard, sr=_RATE)
     return np.array(
         [
             _si_sdr_db(wanted, got),
-            pesq.pesq(_RATE, wanted / 32_768, got / 32_768, "wb"),
+            intelligibility.stoi(wanted, got, _RATE, extended=True),
             opinion["sig_mos"],
             opinion["bak_mos"],
             opinion["ovrl_mos"],

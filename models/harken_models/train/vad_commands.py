@@ -83,6 +83,10 @@ def _run(
     miniature: bool,
     as_json: bool,
 ) -> None:
+    from harken_models.measure.needs import TRAINING
+
+    TRAINING.check("training")
+
     from harken_models.train.vad import Recipe
 
     recipe = Recipe(seed=seed).miniature() if miniature else Recipe(seed=seed)
@@ -109,12 +113,14 @@ def _run(
 
 def _trained_vad(out: Path, folder: Path, recipe: Recipe, quiet: bool) -> list[Path]:
     from harken_models.measure.detectors import EnergyVad, ModelVad, SileroDetector, WebRtcVad
+    from harken_models.measure.needs import VAD
     from harken_models.measure.vad_accuracy import measure_vad
     from harken_models.train.progress import Progress
     from harken_models.train.vad import train_vad as train
     from harken_models.train.vad_card import write_vad
 
     # What cannot be compared with is found missing now, not after a quarter of an hour.
+    VAD.check("judging the voice activity model")
     rivals = (EnergyVad(), SileroDetector(), WebRtcVad())
     progress = Progress(quiet=quiet)
     trained = train(folder, recipe, progress)
@@ -123,11 +129,14 @@ def _trained_vad(out: Path, folder: Path, recipe: Recipe, quiet: bool) -> list[P
 
 
 def _trained_noise(out: Path, folder: Path, recipe: Recipe, quiet: bool) -> list[Path]:
+    from harken_models.measure.needs import NOISE
     from harken_models.train.noise_card import write_noise
     from harken_models.train.noise_judge import judge_noise
     from harken_models.train.noise_net import train_noise as train
     from harken_models.train.progress import Progress
 
+    # Now, and not after a quarter of an hour of training.
+    NOISE.check("judging the noise model")
     progress = Progress(quiet=quiet)
     trained = train(folder, recipe, progress)
     with progress.showing("measuring") as report:
