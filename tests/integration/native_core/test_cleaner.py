@@ -105,16 +105,26 @@ def test_silence_stays_silent() -> None:
     assert not out.any()
     assert not linear.any()
     assert cleaner.gain_db() == 0
+    assert cleaner.noise_db() == Cleaner().noise_db() == -96
 
 
-@pytest.mark.parametrize("parts", [0, Cleaner.HIGHPASS, Cleaner.NOISE, Cleaner.ALL])
-def test_full_scale_does_not_wrap(parts: int) -> None:
-    square = np.where(np.arange(4 * RATE) // 40 % 2, FULL, -FULL - 1).astype(np.int16)
-    out = cleaned(square, parts)[HOP:].astype(np.float64)
-    # Whatever is done to it, no sample may turn over: a wrapped one is off by twice full scale.
-    same = np.corrcoef(out[RATE:], square[RATE:-HOP].astype(np.float64))[0, 1]
-    assert same > 0.9
-    assert np.abs(np.diff(out)).max() <= 2 * FULL + 1
+@pytest.mark.parametrize("parts", [0, *PARTS, Cleaner.ALL])
+@pytest.mark.parametrize("hertz", [400, 1000])
+def test_full_scale_does_not_wrap(parts: int, hertz: int) -> None:
+    """A sample that wraps has the other sign; what is done to this sound leaves signs alone."""
+    half = RATE // hertz // 2
+    square = np.where(np.arange(4 * RATE) // half % 2, FULL, -FULL - 1).astype(np.int16)
+    # A faint voice before it, so that the gain is at its highest when it comes.
+    faint = np.where(np.arange(12 * RATE) // RATE % 2, tone(12, 500, 60), 0).astype(np.int16)
+    cleaner = Cleaner()
+    cleaner.switch(parts)
+    cleaner.run(faint, None)
+    out = cleaner.run(square, None)[0][HOP:]
+    signs = np.sign(out.astype(np.int32)) * np.sign(square[:-HOP].astype(np.int32))
+    # But for the samples beside an edge, which the filter bank may round.
+    edges = np.abs((np.arange(out.size) + half // 2) % half - half // 2) <= 2
+    assert np.abs(out[: RATE // 10].astype(np.int32)).max() > FULL // 2
+    assert signs[~edges].min() >= 0
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -129,15 +139,16 @@ def test_switching_makes_no_click(part: int, others: int) -> None:
     outs.append(cleaner.run(sound[2 * RATE : 4 * RATE], None)[0])
     cleaner.switch(others)
     outs.append(cleaner.run(sound[4 * RATE :], None)[0])
-    out = np.concatenate(outs).astype(np.int32)
-    jumps = np.abs(np.diff(out))
-    around = [jumps[at - HOP : at + 4 * HOP].max() for at in (2 * RATE, 4 * RATE)]
-    assert max(around) < np.abs(out).max()
-    assert np.abs(out).max() <= FULL
+    jumps = np.abs(np.diff(np.concatenate(outs).astype(np.int32)))
+    for at in (2 * RATE, 4 * RATE):
+        before, after = jumps[at - RATE // 2 : at - HOP], jumps[at + RATE // 2 : at + RATE]
+        own = max(before.max(), after.max())
+        # Twice and a little: the high-pass, which comes and goes at once, moves the tone's phase.
+        assert jumps[at - HOP : at + 4 * HOP].max() < 2.5 * own
 
 
 def test_nothing_creeps_in_twenty_minutes_of_noise() -> None:
-    """What it counts ends soon (`heard`, `steady`): minutes are as good as hours."""
+    """What is counted here ends soon; the rest is in `tests/fuzz/core_long_run.c`."""
     cleaner = Cleaner()
     minute = noise(60, 500)
     heard = [cleaner.run(minute, None)[0] for _ in range(20)]
@@ -167,7 +178,7 @@ def test_any_samples_and_any_switches(recording: Samples) -> None:
             cleaner.switch(int(rng.integers(Cleaner.ALL + 1)))
             cleaner.gains(rng.bytes(BANDS) if rng.integers(2) else None)
         cleaner.step(mic.tobytes(), reference, out, None)
-        assert -100 <= cleaner.noise_db() <= 0
+        assert -96 <= cleaner.noise_db() <= 0
         assert 0 <= cleaner.gain_db() <= 24
 
 
