@@ -25,7 +25,7 @@ __all__ = [
 _HOPS_A_CYCLE: Final = 100 / 240_000_000
 """Of a core of 240 MHz."""
 _AFTER_CLEANERS: Final = (
-    "features", "hey_harken", "stop", "vad", "decision", "noise", "encoder", "decoder"
+    "features", "wake word", "stop word", "vad", "decision", "noise", "encoder", "decoder"
 )  # fmt: skip
 
 
@@ -52,18 +52,23 @@ def goal_table(result: Result) -> str:
         detail = line["detail"]
         perfect = detail.get("by", {}).get("perfect")
         beside = [
-            f"{line[side + '_name'] or side} {line[side]:.3g}"
+            f"{line[side + '_name'] or side} {_short(line[side])}"
             for side in ("rival", "floor")
             if line[side] is not None
         ]
-        beside += [f"perfect {perfect:.3g}"] if perfect is not None else []
+        beside += [f"perfect {_short(perfect)}"] if perfect is not None else []
         ratio = "" if line["ratio"] is None else f"{line['ratio']:.2f}"
         met = "met" if line["met"] else "**not met**"
         rows.append(
-            (line["name"], f"{line['figure']:.3g} {line['unit']}", "; ".join(beside), ratio,
+            (line["name"], f"{_short(line['figure'])} {line['unit']}", "; ".join(beside), ratio,
              line["goal"], met)
         )  # fmt: skip
     return table(("figure", "harken", "beside", "ratio", "goal", ""), rows)
+
+
+def _short(value: float) -> str:
+    """Three digits, and no powers of ten."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def talker_table() -> str:
@@ -158,14 +163,14 @@ def device_table(result: Result) -> str:
     """Instructions, RAM and flash by part."""
     data = result["data"]
     mean: Mapping[str, int] = data["mean"]
-    stands_in: Mapping[str, str] = data["stand in"]
+    which: Mapping[str, str] = data["words"]
     cleaners = [part for part in mean if part.startswith("cleaner")]
     known = [*cleaners, *(part for part in _AFTER_CLEANERS if part in mean)]
     rows: list[tuple[str, ...]] = []
     for part in known:
         key = "cleaner" if part in cleaners else part
         rows.append((
-            f"{part} ({stands_in[part]} stands in)" if part in stands_in else part,
+            f"{part} ({which[part]})" if part in which else part,
             f"{mean[part]:,}",
             f"{data['worst'][part]:,}",
             f"{mean[part] * _HOPS_A_CYCLE:.1%}",
