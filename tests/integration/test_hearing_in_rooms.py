@@ -137,6 +137,27 @@ def test_a_voice_over_a_loud_answer_stops_it(
 
 
 @pytest.mark.parametrize("room", ["living", "reverberant"])
+def test_music_as_its_answer_is_ended_by_a_voice_alone(
+    room: str, models: Path, said: dict[str, Clip]
+) -> None:
+    try:
+        piece = next(corpora.music("test"))
+    except StartError as error:
+        pytest.skip(f"{error}; {error.hint}")
+    world = loud(room)
+    with Ears(world, models, CONFIG) as ears:
+        ears.run(1)
+        ears.play(piece.samples[: 14 * RATE])
+        ears.run(10)
+        assert not [event for event in ears.events if event.name != "heard"]
+        spoken = world.speak(said["command"], ears.now + 160)
+        ears.run(3)
+        (stopped,) = ears.named("barge_in")
+        assert stopped.sample >= spoken.onset
+        assert stopped_after(ears, spoken.onset) < 0.4 * RATE
+
+
+@pytest.mark.parametrize("room", ["living", "reverberant"])
 def test_its_name_is_heard_over_a_loud_answer(
     room: str, models: Path, said: dict[str, Clip]
 ) -> None:

@@ -9,8 +9,8 @@ what that adds is in every band, and no echo of what was played.
 
 What is over that level is summed up, what is below is taken away, and a sum that is large enough
 is an interruption (the cumulative sum test: E. S. Page, "Continuous inspection schemes", Biometrika
-41(1/2), 1954). So a loud voice is found soon and a soft one later, and a click is forgotten. Whoever
-has been found is not found again before a pause.
+41(1/2), 1954). So a loud voice is found soon and a soft one later, and a click is forgotten.
+Whoever has been found is not found again before a pause.
 """
 
 from micropython import const

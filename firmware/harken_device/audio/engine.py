@@ -42,6 +42,7 @@ from harken_device.audio.uplink import Uplink
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from board_face import Board
+    from micropython import RingIO
 
     from harken_device.audio.hearing import Hearing
 
@@ -184,6 +185,11 @@ class Engine:
     def volume(self, volume: int) -> None:
         self._volume = max(0, min(100, volume))
         self._playout.loudness(self._volume)
+
+    @property
+    def packets(self) -> "RingIO":
+        """The memory of the answer's packets, in which outside answers the user's may wait."""
+        return self._playout.packets
 
     def configure(self, frame_ms: int) -> None:
         """Set the length of uplink packets.

@@ -15,7 +15,7 @@ from harken_device.audio.samples import amplify, copy, silence
 _RATE = const(16_000)
 _BLOCK = const(160)
 _MOST_PACKETS = const(60)
-_MOST_BYTES = const(7200)  # 2.4 s at 24 kbit/s
+MOST_BYTES = const(7200)  # 2.4 s at 24 kbit/s
 LARGEST_PACKET = const(400)
 _LARGEST_FRAME = const(960)  # 60 ms
 _LONGEST_CONCEALMENT = const(1600)  # samples; after 100 ms a guess is worse than silence
@@ -38,11 +38,12 @@ class Playout:
         late: frames that were not there when their time came.
         drained: the last block has told that the whole answer is played.
         target_ms: how much is gathered before playing.
+        packets: memory of what waits to be played; lent to the user's own packets outside answers.
     """
 
     def __init__(self) -> None:
         self._decoder = Decoder(_RATE)
-        self._packets = RingIO(_MOST_BYTES)
+        self.packets = RingIO(MOST_BYTES)
         self._packet = bytearray(LARGEST_PACKET)
         self._lengths = array("H", bytes(2 * _MOST_PACKETS))
         self._samples = array("H", bytes(2 * _MOST_PACKETS))
@@ -56,8 +57,8 @@ class Playout:
 
     def _forget(self) -> None:
         self._state = _IDLE
-        while self._packets.any():
-            self._packets.readinto(self._packet)
+        while self.packets.any():
+            self.packets.readinto(self._packet)
         self._first = 0
         self._count = 0
         self._waiting = 0  # samples in packets not yet decoded
@@ -87,7 +88,7 @@ class Playout:
         """
         if self._state == _IDLE or self._ended or self._count == _MOST_PACKETS:
             return False
-        if length < 1 or length > LARGEST_PACKET or self._packets.any() + length > _MOST_BYTES:
+        if length < 1 or length > LARGEST_PACKET or self.packets.any() + length > MOST_BYTES:
             return False
         packet = self._packet
         copy(packet, 0, buffer, offset, length)
@@ -97,7 +98,7 @@ class Playout:
             return False
         if samples == 0 or samples > _LARGEST_FRAME or samples % _BLOCK:
             return False
-        self._packets.write(packet, 0, length)
+        self.packets.write(packet, 0, length)
         slot = (self._first + self._count) % _MOST_PACKETS
         self._lengths[slot] = length
         self._samples[slot] = samples
@@ -187,7 +188,7 @@ class Playout:
         self._concealed = 0
         self._guess = False
         length = self._lengths[slot]
-        self._packets.readinto(self._packet, length)
+        self.packets.readinto(self._packet, length)
         try:
             self._decoder.decode(self._packet, length, self._pcm, samples)
         except ValueError:  # a frame that looked like Opus and was not

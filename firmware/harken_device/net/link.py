@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from board_face import Board
+    from micropython import RingIO
 
     from harken_device.config import Config
     from harken_device.watchdog import Watchdog
@@ -67,6 +68,7 @@ class Link:
         config: where the gateway is, and whether the connection is kept between conversations.
         listener: is told what happens.
         dog: told that this loop turns.
+        ring: memory in which packets for the gateway wait (`net/uplink.py`).
 
     Attributes:
         up: the gateway has greeted.
@@ -77,7 +79,12 @@ class Link:
     """
 
     def __init__(
-        self, hal: "Board", config: "Config", listener: "Listener", dog: "Watchdog"
+        self,
+        hal: "Board",
+        config: "Config",
+        listener: "Listener",
+        dog: "Watchdog",
+        ring: "RingIO",
     ) -> None:
         self._hal = hal
         self._config = config
@@ -97,7 +104,7 @@ class Link:
         self._report: protocol.PlayoutReport | None = None
         self._report_due = False
         self._pinged_at = ticks_ms()
-        self.uplink = Uplink()
+        self.uplink = Uplink(ring)
         self.awake = False  # a conversation is under way: poll often
         self.up = False
         self.session_id = ""

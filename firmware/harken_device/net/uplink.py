@@ -7,7 +7,7 @@ LONGEST_PACKET = const(512)  # speech at 64 kbit/s and more
 _HELD_MS = const(2000)
 _SHORTEST_MS = const(20)  # packets, until the gateway has said which it wants
 _RECORD = const(6)  # u16 length, u32 timestamp
-_BYTES = const(6656)  # two seconds at 24 kbit/s
+BYTES = const(6656)  # two seconds at 24 kbit/s
 _MOST_TEXTS = const(32)
 
 
@@ -17,14 +17,17 @@ class Uplink:
     When two seconds of audio wait, the oldest packet is dropped for each new one and counted.
     `put` and `take` allocate nothing.
 
+    Args:
+        ring: memory of at least `BYTES`. Somebody else may use it while no packet waits.
+
     Attributes:
         waiting: packets held.
         dropped: packets lost since the start.
         timestamp_ms: of the packet that `take` took.
     """
 
-    def __init__(self) -> None:
-        self._ring = RingIO(_BYTES)
+    def __init__(self, ring: RingIO) -> None:
+        self._ring = ring
         self._record = bytearray(_RECORD)
         self._spill = bytearray(LONGEST_PACKET)
         self._most = _HELD_MS // _SHORTEST_MS
@@ -42,7 +45,7 @@ class Uplink:
         """Hold `packet[:length]`."""
         if not 0 < length <= LONGEST_PACKET:
             return
-        while self.waiting >= self._most or self._ring.any() + _RECORD + length > _BYTES:
+        while self.waiting >= self._most or self._ring.any() + _RECORD + length > BYTES:
             self.take(self._spill)
             self.dropped += 1
         record = self._record
@@ -88,6 +91,11 @@ class Uplink:
     def next_text(self) -> str:
         """Take the oldest message; only where `text_is_next`."""
         return self._texts.pop(0)[1]
+
+    def drop(self) -> None:
+        """Forget the packets that wait; messages still go."""
+        while self.take(self._spill):
+            self.dropped += 1
 
     def clear(self) -> None:
         """Forget everything that waits."""

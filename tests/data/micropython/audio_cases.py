@@ -706,11 +706,38 @@ def case_what_a_room_leaves_is_learnt():
 
 def case_nothing_breaks_in_before_the_canceller_has_settled():
     answer = Answer()
-    assert answer.go(ECHO | 4, True, 99, residue=4000, talker=9000) == []
+    assert answer.go(ECHO | 4, True, 99, residue=4000, talker=9000) == []  # it never converged
+    answer = Answer()
+    assert answer.go(NEAR, True, 59, residue=4000, talker=9000) == []
     answer = settled()
     answer.barge_in.reset()  # the next answer
-    assert answer.go(SETTLED, True, 40) == []
-    assert answer.go(NEAR, True, 40, talker=3000)[0] >= 1000 + 59
+    assert answer.go(SETTLED, True, 20) == []
+    assert answer.go(NEAR, True, 40, talker=3000)[0] >= 1000 + 29
+
+
+def case_many_bands_at_once_break_in_before_the_canceller_is_sure():
+    answer = settled()
+    assert answer.go(SETTLED | 2 << 4, True, 40, talker=3000) == []
+    answer = settled()
+    found = answer.go(SETTLED | 6 << 4, True, 40, talker=3000)
+    assert 1002 <= found[0] <= 1006, found
+
+
+def case_what_is_cut_off_does_not_break_in():
+    answer = settled()
+    for _ in range(20):
+        assert answer.go(NEAR | 8 << 4 | 256, True, 1, talker=9000) == []
+        assert answer.go(NEAR | 8 << 4, True, 2, talker=9000) == []
+    assert answer.go(NEAR | 8 << 4, True, 8, talker=9000) != []
+
+
+def case_one_voice_breaks_in_once():
+    answer = settled()
+    assert len(answer.go(NEAR | 8 << 4, True, 100, talker=4000)) == 1
+    assert answer.go(SETTLED, True, 20) == []  # no pause yet
+    assert answer.go(NEAR | 8 << 4, True, 10, talker=6000) == []
+    assert answer.go(SETTLED, True, 300) == []
+    assert len(answer.go(NEAR | 8 << 4, True, 20, talker=9000)) == 1
 
 
 def case_a_click_does_not_break_in():

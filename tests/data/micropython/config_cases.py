@@ -170,9 +170,11 @@ def case_backoff_grows_within_its_bounds_and_starts_again():
 
 
 def case_uplink_keeps_order_and_drops_the_oldest():
-    from harken_device.net.uplink import Uplink
+    from micropython import RingIO
 
-    uplink = Uplink()
+    from harken_device.net.uplink import BYTES, Uplink
+
+    uplink = Uplink(RingIO(BYTES))
     uplink.configure(20)
     packet = bytearray(60)
     for i in range(130):
@@ -197,6 +199,13 @@ def case_uplink_keeps_order_and_drops_the_oldest():
     assert uplink.take(into) and not uplink.take(into)
     for i in range(40):
         assert uplink.say("x") == (i < 32)
+    uplink.clear()
+    uplink.put(packet, 10, 0)
+    uplink.say("said after it")
+    lost = uplink.dropped
+    uplink.drop()
+    assert uplink.waiting == 0 and uplink.dropped == lost + 1
+    assert uplink.text_is_next() and uplink.next_text() == "said after it"
     big = bytearray(512)
     uplink.clear()
     for _ in range(20):
