@@ -76,7 +76,9 @@ _LIMITS = (
     "- Rooms and noise (but babble) are simulated, music is of two artists. The level of a sound "
     "is not in its features: the device sets a floor beside it.\n"
     "- The shape and the amount of data were chosen with an eye on scenes of the test talkers, so "
-    "the figures are a little kinder than those of strangers would be."
+    "the figures are a little kinder than those of strangers would be.\n"
+    "- The truth of the test comes from the same rule of levels as the labels of training; the "
+    "rivals' makers drew the line between speech and none elsewhere."
 )
 
 
