@@ -35,6 +35,11 @@ _OPTION = click.option  # pyright: ignore[reportUnknownMemberType, reportUnknown
     "--hours", type=click.FloatRange(0.1, 200), default=6.0, show_default=True,
     help="Hours without the phrase to count false accepts in.",
 )  # fmt: skip
+@_OPTION(
+    "--false-a-day", type=click.FloatRange(0), default=1.0, show_default=True,
+    help="False accepts that the cut-off may allow, e.g. 24 for a word that is only listened for "
+    "while the device speaks.",
+)  # fmt: skip
 @_OPTION("--miniature", is_flag=True, help="See in a minute that all works; the model is useless.")
 @_OPTION("--json", "as_json", is_flag=True, help="Print what was measured as JSON; no progress.")
 def train_wake(
@@ -44,6 +49,7 @@ def train_wake(
     work: Path | None,
     seed: int,
     hours: float,
+    false_a_day: float,
     miniature: bool,
     as_json: bool,
 ) -> None:
@@ -59,7 +65,7 @@ def train_wake(
     from harken_models.train.phrase import checked_phrase, model_name
     from harken_models.train.wake_recipe import Recipe
 
-    recipe = Recipe(checked_phrase(phrase), seed=seed, test_hours=hours)
+    recipe = Recipe(checked_phrase(phrase), seed=seed, test_hours=hours, accepts_a_day=false_a_day)
     if miniature:
         recipe = recipe.miniature()
     folder = work or out / f"{model_name(recipe.phrase)}.work"

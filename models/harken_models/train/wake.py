@@ -74,6 +74,7 @@ class _Stages:
 
     def __init__(self, recipe: Recipe, work: Work) -> None:
         self._recipe, self._work = recipe, work
+        self._voices = installed_voices()
         self._form = {"shape": repr(shape_of(recipe)), "version": _VERSION}
 
     def confusables(self) -> Stage:
@@ -88,7 +89,7 @@ class _Stages:
         )
 
     def clips(self, confusables: Stage) -> Stage:
-        recipe, voices = self._recipe, installed_voices()
+        recipe, voices = self._recipe, self._voices
 
         def make(folder: Path, report: Report) -> None:
             phrases = json.loads((confusables.folder / "phrases.json").read_bytes())
@@ -204,8 +205,8 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> Trained:
         ConfigError, StartError: something is missing, or cannot be written; the hint says what.
         ModelFormatError: the result differs from TensorFlow Lite Micro.
     """
-    prepared_tensorflow()
     stages = _Stages(recipe, Work(folder, progress))
+    prepared_tensorflow()
     clips = stages.clips(stages.confusables())
     around = stages.surroundings(clips)
     scenes = {part: stages.scenes(part, clips, around) for part in PARTS}

@@ -27,7 +27,9 @@ class Recipe:
         rooms: of each part.
         times: scenes of each rendition of the phrase; of what sounds alike, a third of that.
         hours: of what must not wake it, to train on; a quarter of that to choose the cut-off by.
-        test_hours: to count false accepts in.
+        test_hours: to count false accepts in, in rooms and noise.
+        recorded_hours: to count them in, of recordings as they are, at most.
+        accepts_a_day: false accepts that the cut-off may allow.
         first_steps: batches before what it wrongly accepts is looked for.
         second_steps: batches after that.
         batch: windows in a batch.
@@ -39,22 +41,25 @@ class Recipe:
     natural: int = 48
     formant: int = 8
     confusables: int = 120
-    sentences: int = 800
+    sentences: int = 3000
     rooms: int = 60
     times: int = 10
-    hours: float = 4.0
+    hours: float = 5.0
     test_hours: float = 6.0
+    recorded_hours: float = 24.0
+    accepts_a_day: float = 1.0
     first_steps: int = 3000
-    second_steps: int = 6000
+    second_steps: int = 5000
     batch: int = 128
-    filters: int = 72
+    filters: int = 64
 
     def miniature(self) -> Recipe:
         """A training of seconds, to see that all of it works; its model is of no use."""
         return replace(
             self,
             natural=2, formant=1, confusables=8, sentences=12, rooms=2, times=2, hours=0.1,
-            test_hours=0.05, first_steps=30, second_steps=30, batch=32, filters=16,
+            test_hours=0.05, recorded_hours=0.02,
+            first_steps=30, second_steps=30, batch=32, filters=16,
         )  # fmt: skip
 
     def part(self, *names: str) -> dict[str, Any]:

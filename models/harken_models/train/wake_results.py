@@ -127,7 +127,7 @@ def measure(recipe: Recipe, trained: Trained, report: Report) -> Results:
     packed = trained.packed
     report(0, 5, "choosing the cut-off")
     validation = stream_means(packed, _saved(trained.scenes, "validation", "blocks"))
-    cutoff = chosen_cutoff(validation)
+    cutoff = chosen_cutoff(validation, recipe.accepts_a_day)
     report(1, 5, "the phrase, in test voices")
     said = read_clips(trained.clips, "test")
     heard = heard_at(packed, _saved(trained.scenes, "test", "phrase"))
@@ -136,7 +136,7 @@ def measure(recipe: Recipe, trained: Trained, report: Report) -> Results:
     report(3, 5, "hours without the phrase")
     scenes = stream_means(packed, _saved(trained.scenes, "test", "blocks"))
     report(4, 5, "recordings as they are")
-    recorded = stream_means(packed, _recordings())
+    recorded = stream_means(packed, _recordings(recipe.recorded_hours))
     natural = np.resize([each.voice.engine in NATURAL for each in said.phrase], len(heard))
     trained_on = {each.text.strip(".!?") for each in read_clips(trained.clips, "train").confusable}
     per_hour = np.add(false_accepts(scenes, CUTOFFS), false_accepts(recorded, CUTOFFS))
@@ -173,8 +173,9 @@ def _saved(folder: Path, part: str, kind: str) -> NDArray[np.int8]:
     return found
 
 
-def _recordings() -> Iterator[Rows]:
-    """The test split's speech as it was recorded, minute by minute, without a pause between."""
+def _recordings(hours: float) -> Iterator[Rows]:
+    """The test split's speech as it was recorded, minute by minute, for so many hours at most."""
+    left = round(hours * 60)
     features, waiting = Features(), [np.zeros(0, np.int16)]
     for clip in corpora.speech("test"):
         waiting.append(np.asarray(clip.samples, np.int16))
@@ -182,6 +183,9 @@ def _recordings() -> Iterator[Rows]:
         whole = len(joined) // (16_000 * _PIECE_S) * 16_000 * _PIECE_S
         if whole:
             yield features.run(joined[:whole])
+            left -= whole // (16_000 * _PIECE_S)
+        if left <= 0:
+            return
         waiting = [joined[whole:]]
     yield features.run(waiting[0])
 

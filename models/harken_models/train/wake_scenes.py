@@ -45,10 +45,10 @@ _FILL_ROWS = 2
 _MANY = 200
 """Scenes from which on starting processes is worth its time."""
 _TURN = (
-    "speech", "speech", "sentences", "speech", "speech",
+    "speech", "speech", "sentences", "speech", "sentences",
     "music", "speech", "sentences", "speech", "quiet",
 )  # fmt: skip
-_RATES = (0.88, 0.92, 0.96, 1.0, 1.0, 1.04, 1.08, 1.13)
+_RATES = (0.84, 0.88, 0.92, 0.96, 1.0, 1.0, 1.04, 1.08, 1.13, 1.18)
 
 filters = cast("Any", _signal)
 
@@ -77,8 +77,8 @@ def placed(plan: Plan, clips: Sequence[Samples], times: int, report: Report) -> 
 def blocks(plan: Plan, count: int, report: Report) -> Scenes:
     """Half minutes without the phrase: int8 [count, BLOCK_ROWS, 40].
 
-    Six in ten are people's speech, a fifth synthetic sentences, the others music, and noise or
-    near silence alone.
+    Half of them are people's speech, three in ten synthetic sentences, the others music, and
+    noise or near silence alone.
     """
     return _gathered(_one_block, [(plan, number) for number in range(count)], BLOCK_ROWS, report)
 
