@@ -111,7 +111,8 @@ class BargeIn:
         self._clipped = _CLIPPED_BLOCKS if told & _CLIPPED else max(self._clipped - 1, 0)
         if told & CANCELLING:
             bands = told >> _OVER_SHIFT & _OVER
-            if bands < _BANDS and not told & NEAR:
+            # Not `NEAR`: that holds for a while, also where clocks drift and echo comes back.
+            if bands < _BANDS:
                 voice = False
             over += _A_BAND * max(min(bands, _MOST_BANDS) - _BANDS, 0)
         gain = min(max(over, -_MOST), _MOST)

@@ -171,7 +171,7 @@ async def case_a_whole_turn():
     stage.tell("tts", state="start")
     await stage.reach(SPEAKING)
     stage.app.audio(bytearray(b"--abc"), 2, 3)
-    assert stage.engine.packets == [b"abc"]
+    assert stage.engine.given == [b"abc"]
     await stage.hear(HEARD)
     await until(lambda: stage.link.reports > 0, "a playout report")
     stage.tell("tts", state="stop")
@@ -270,7 +270,7 @@ async def case_interrupted_while_speaking(by_button=False):
     stage.app.audio(bytearray(b"old"), 0, 3)
     stage.tell("tts", state="start")
     stage.tell("tts", state="stop")
-    assert stage.app.state == LISTENING and stage.engine.packets == []
+    assert stage.app.state == LISTENING and stage.engine.given == []
     assert stage.app.refused_audio == 1
     await stage.hear(SPEECH)
     await stage.hear(SPEECH_END)

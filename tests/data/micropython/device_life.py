@@ -70,7 +70,7 @@ class Life:
         await self.hear(SPEECH_END)
 
     async def answered(self, count):
-        await until(lambda: len(self.engine.packets) >= count, "the answer")
+        await until(lambda: len(self.engine.given) >= count, "the answer")
         await until(lambda: self.engine.did[-1] == "end", "the end of the answer")
         await self.hear(HEARD)
         await self.hear(DRAINED)
@@ -126,7 +126,7 @@ async def main(path, steps):
     print("unix", life.hal.unix)
     print("dropped", life.app.link.uplink.dropped)
     print("refused", life.app.link.refused, life.app.refused_audio)
-    print("packets", [list(packet[:2]) for packet in life.engine.packets][:3])
+    print("packets", [list(packet[:2]) for packet in life.engine.given][:3])
 
 
 asyncio.run(main(sys.argv[1], sys.argv[2:]))

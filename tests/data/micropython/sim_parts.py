@@ -3,6 +3,8 @@
 import asyncio
 from time import ticks_diff, ticks_ms
 
+from micropython import RingIO
+
 HOP, WAKE, SPEECH, SPEECH_END, PACKET, HEARD, DRAINED = (1, 2, 4, 8, 16, 32, 64)
 STOP, BARGE_IN = (128, 256)
 
@@ -100,7 +102,8 @@ class SimEngine:
         self.volume = 0
         self.frame_ms = 0
         self.did = []
-        self.packets = []
+        self.packets = RingIO(7200)
+        self.given = []
         self.listening = False
         self.hearing = SimHearing()
         self.interruptible = False
@@ -145,10 +148,10 @@ class SimEngine:
 
     def answer_begin(self):
         self.did.append("begin")
-        self.packets = []
+        self.given = []
 
     def answer_packet(self, buffer, offset, length):
-        self.packets.append(bytes(buffer[offset : offset + length]))
+        self.given.append(bytes(buffer[offset : offset + length]))
         self.buffered_ms += 20
         return True
 
