@@ -11,6 +11,7 @@ from harken_models.train.phrase import (
     checked_phrase,
     common_words,
     confusable_phrases,
+    known_words,
     model_name,
     pronounced,
 )
@@ -53,7 +54,16 @@ def test_a_model_is_named_after_its_phrase() -> None:
 def test_common_words_are_words() -> None:
     words = common_words()
     assert len(words) == len(set(words)) > 1000
+    assert {"the", "coffee", "don't"} <= set(words)
     assert all(word.replace("'", "").isalpha() for word in words)
+
+
+def test_known_words_are_the_common_ones_and_rarer_ones() -> None:
+    common, known = common_words(), known_words()
+    assert known[: len(common)] == common
+    assert len(known) == len(set(known)) > 3 * len(common)
+    assert "darken" in set(known) - set(common)
+    assert all(word.replace("'", "").isalpha() for word in known)
 
 
 @needs_espeak

@@ -20,26 +20,27 @@ def _sounds(text: str) -> dict[str, str]:
     return shared | {english: theirs.replace(",", " ") for english, theirs in pairs}
 
 
-# From espeak-ng's American phonemes to the names that each engine has for its voices' sounds.
+# From espeak-ng's American phonemes to the names that each engine has for its voices' sounds. An r-
+# joins a vowel that has an r of its own in most of them to the next.
 _GERMAN: Final = _sounds(
     "eI=E,I aI=a,I aU=a,U oU=o: OI=O,Y I=I i=i: i:=i: E=E a=E aa=a: A:=a: A=a: 0=O O=O O:=o: V=a"
     " U=U u=u: u:=u: @=@ @-=@ a#=@ I#=I 3=6 3:=9,6 A@=a:,6 O@=O,6 o@=o:,6 e@=E,6 i@=i:,6 i@3=i:,6"
-    " U@=u:,6 aI3=a,I,6 aI@=a,I,6 @L=@,l r=R w=v T=s D=z S=S Z=Z tS=t,S dZ=d,Z N=N"
+    " U@=u:,6 aI3=a,I,6 aI@=a,I,6 @L=@,l r=R r-=R w=v T=s D=z S=S Z=Z tS=t,S dZ=d,Z N=N"
 )
 _ITALIAN: Final = _sounds(
     "eI=E,i aI=a,i aU=a,u oU=o,u OI=O,i I=i i=i i:=i E=E a=E aa=a A:=a A=a 0=O O=O O:=o V=a"
     " U=u u=u u:=u @=e @-=e a#=a I#=i 3=e,r 3:=e,r A@=a,r O@=o,r o@=o,r e@=e,r i@=i,e i@3=i,e,r"
-    " U@=u,r aI3=a,i,r aI@=a,i,e @L=o,l r=r w=w T=t D=d S=S Z=dZ tS=tS dZ=dZ N=n,g"
+    " U@=u,r aI3=a,i,r aI@=a,i,e @L=o,l r=r r-= w=w T=t D=d S=S Z=dZ tS=tS dZ=dZ N=n,g"
 )
 _FINNISH: Final = _sounds(
     "eI=e,i aI=a,i aU=a,u oU=o,u OI=o,i I=i i=i i:=i: E=e a=& aa=a: A:=a: A=a: 0=o O=o O:=o: V=a"
     " U=u u=u u:=u: @=e @-=e a#=a I#=i 3=7,r 3:=7:,r A@=a:,r O@=o:,r o@=o:,r e@=e:,r i@=i:,r"
-    " i@3=i:,r U@=u:,r aI3=a,i,r aI@=a,i,e @L=o,l r=r w=v T=t D=d z=s S=S Z=S tS=t,S dZ=d,S N=N"
+    " i@3=i:,r U@=u:,r aI3=a,i,r aI@=a,i,e @L=o,l r=r r-= w=v T=t D=d z=s S=S Z=S tS=t,S dZ=d,S N=N"
 )
 _CZECH: Final = _sounds(
     "eI=e,j aI=a,j aU=a,u oU=o,u OI=o,j I=i i=i i:=i: E=e a=e aa=a: A:=a: A=a: 0=o O=o O:=o: V=a"
     " U=u u=u u:=u: @=e @-=e a#=a I#=i 3=e,r 3:=e:,r A@=a:,r O@=o:,r o@=o:,r e@=e:,r i@=i:,r"
-    " i@3=i:,r U@=u:,r aI3=a,j,r aI@=a,j,e @L=o,l r=r w=v T=t D=d S=s~ Z=z~ tS=c~ dZ=dz~ N=n*"
+    " i@3=i:,r U@=u:,r aI3=a,j,r aI@=a,j,e @L=o,l r=r r-= w=v T=t D=d S=s~ Z=z~ tS=c~ dZ=dz~ N=n*"
 )
 # These voices have no sound like an English h, and leave it out, as Italians do.
 _ROMAN: Final = _ITALIAN | {"h": ""}

@@ -9,16 +9,28 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from functools import cache
 from importlib.resources import files
-from itertools import pairwise
+from itertools import zip_longest
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from harken.errors import ConfigError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["checked_phrase", "common_words", "confusable_phrases", "model_name", "pronounced"]
+    from numpy.typing import NDArray
+
+__all__ = [
+    "checked_phrase",
+    "common_words",
+    "confusable_phrases",
+    "known_words",
+    "model_name",
+    "pronounced",
+]
 
 _MOST_LETTERS = 40
 _MOST_WORDS = 5
@@ -70,9 +82,19 @@ def model_name(phrase: str) -> str:
 
 
 def common_words() -> list[str]:
-    """English words, commoner ones first."""
+    """The commonest few thousand English words."""
+    return _words_by_rarity()[0]
+
+
+def known_words() -> list[str]:
+    """English words: the common ones, then rarer ones."""
+    return [word for section in _words_by_rarity() for word in section]
+
+
+def _words_by_rarity() -> list[list[str]]:
+    """The list's sections; comments part them."""
     text = files("harken_models.train").joinpath("words_en.txt").read_text(encoding="utf-8")
-    return text.split()
+    return [section.split() for section in re.split(r"(?m)(?:^#.*\n)+", text) if section]
 
 
 def pronounced(texts: Sequence[str]) -> list[tuple[str, ...]]:
@@ -106,9 +128,10 @@ def _phonemes(line: str) -> tuple[str, ...]:
 
 
 def confusable_phrases(phrase: str, most: int) -> list[str]:
-    """Phrases that sound like `phrase` and are not it, the most alike first.
+    """Phrases that sound like `phrase` and are not it.
 
-    Parts of it alone, each word's near ones in its place, and near words alone.
+    Parts of it alone; then in turn, each kind the most alike first: near words in the place of each
+    of its words, in the place of all, and alone.
 
     Args:
         phrase: as `checked_phrase` gives it.
@@ -118,22 +141,33 @@ def confusable_phrases(phrase: str, most: int) -> list[str]:
         StartError: as `pronounced`.
     """
     words = phrase.split()
-    vocabulary = [word for word in common_words() if word not in words]
-    lexicon = dict(zip(vocabulary, pronounced(vocabulary), strict=True))
-    near = [_nearest(said, lexicon) for said in pronounced(words)]
-    texts = list(dict.fromkeys([*_parts(words), *_replaced(words, near), *_alone(near)]))
-    target = pronounced([phrase])[0]
+    lexicon = {word: sounds for word, sounds in _lexicon().items() if word not in words}
+    near = [_nearest(said, lexicon)[:most] for said in pronounced(words)]
+    parts, target = _parts(words), pronounced([phrase])[0]
+    kinds = [_ranked(texts, target) for texts in (*_replaced(words, near), _alone(near)) if texts]
+    turns = [text for turn in zip_longest(*kinds, fillvalue="") for text in turn if text]
+    return list(dict.fromkeys([*parts, *turns]))[:most]
+
+
+@cache
+def _lexicon() -> dict[str, tuple[str, ...]]:
+    """The sounds of every known word; espeak-ng takes seconds for them."""
+    words = known_words()
+    return dict(zip(words, pronounced(words), strict=True))
+
+
+def _ranked(texts: Sequence[str], target: tuple[str, ...]) -> list[str]:
+    """The texts that do not sound like `target` itself, the most alike first."""
     said = pronounced(texts)
-    ranked = sorted(
-        (_distance(sounds, target), number)
-        for number, sounds in enumerate(said)
+    distances = _distances(said, target)
+    nearest: list[int] = np.argsort(distances, kind="stable").tolist()
+    return [
+        texts[number]
+        for number in nearest
+        if distances[number] >= _DIFFERENT
         # Whoever says "stopped" has said "stop": nothing that runs along can tell before the end.
-        if not _contains(sounds, target)
-    )
-    ranked = [each for each in ranked if each[0] >= _DIFFERENT]
-    parts = [text for text in _parts(words) if text in texts]
-    chosen = [texts[number] for _, number in ranked if texts[number] not in parts]
-    return (parts + chosen)[:most]
+        and not _contains(said[number], target)
+    ]
 
 
 def _contains(sounds: tuple[str, ...], target: tuple[str, ...]) -> bool:
@@ -148,39 +182,49 @@ def _parts(words: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(heads + tails))
 
 
-def _replaced(words: Sequence[str], near: Sequence[Sequence[str]]) -> Iterable[str]:
+def _replaced(words: Sequence[str], near: Sequence[Sequence[str]]) -> list[list[str]]:
+    """For each place the phrases with a near word there, and at the end those with all replaced."""
     if len(words) == 1:
-        return
-    for place, others in enumerate(near):
-        for other in others:
-            yield " ".join([*words[:place], other, *words[place + 1 :]])
+        return []
+    one = [
+        [" ".join([*words[:place], other, *words[place + 1 :]]) for other in others]
+        for place, others in enumerate(near)
+    ]
+    return [*one, [" ".join(each) for each in zip(*near, strict=False)]]
 
 
-def _alone(near: Sequence[Sequence[str]]) -> Iterable[str]:
-    for others in near:
-        yield from others
-    for first, second in pairwise(near):
-        for one, two in zip(first, second, strict=False):
-            yield f"{one} {two}"
+def _alone(near: Sequence[Sequence[str]]) -> list[str]:
+    return list(dict.fromkeys(word for others in near for word in others))
 
 
 def _nearest(said: tuple[str, ...], lexicon: dict[str, tuple[str, ...]]) -> list[str]:
-    """Words that sound like `said` and are not homophones, nearest first."""
-    ranked = sorted((_distance(sound, said), word) for word, sound in lexicon.items())
+    """Words that sound like `said` and are not homophones, nearest first, commoner before rarer."""
+    words, distances = list(lexicon), _distances(list(lexicon.values()), said)
     limit = max(1.0, _NEAR * len(said))
-    return [word for distance, word in ranked if 0 < distance <= limit][:60]
+    nearest: list[int] = np.argsort(distances, kind="stable").tolist()
+    return [words[number] for number in nearest if 0 < distances[number] <= limit]
 
 
-def _distance(one: tuple[str, ...], other: tuple[str, ...]) -> float:
-    """Edit distance in phonemes; a vowel for another vowel is half a change."""
-    row = [float(number) for number in range(len(other) + 1)]
-    for number, here in enumerate(one, 1):
-        before, row[0] = row[0], float(number)
-        for at, there in enumerate(other, 1):
-            changed = before + _change(here, there)
-            before = row[at]
-            row[at] = min(changed, row[at] + 1, row[at - 1] + 1)
-    return row[-1]
+def _distances(sounds: Sequence[tuple[str, ...]], target: tuple[str, ...]) -> NDArray[np.float64]:
+    """Edit distance in phonemes of each to `target`; a vowel for another vowel is half a change.
+
+    Wagner and Fischer, "The String-to-String Correction Problem" (1974), for all at once.
+    """
+    phonemes = sorted({phoneme for said in sounds for phoneme in said})
+    codes = {phoneme: code for code, phoneme in enumerate(phonemes)}
+    changes = np.array([[_change(one, other) for one in phonemes] for other in target])
+    lengths = np.array([len(said) for said in sounds], dtype=np.int64)
+    spelt = np.zeros((lengths.max(initial=0), len(sounds)), dtype=np.int64)
+    for number, said in enumerate(sounds):
+        spelt[: len(said), number] = [codes[phoneme] for phoneme in said]
+    now = np.repeat(np.arange(len(spelt) + 1.0)[:, None], len(sounds), axis=1)
+    for change in changes:
+        before, now = now, now + 1
+        for at, phoneme in enumerate(spelt, 1):
+            dropped = np.minimum(before[at], now[at - 1]) + 1
+            now[at] = np.minimum(before[at - 1] + change[phoneme], dropped)
+    distances: NDArray[np.float64] = now[lengths, np.arange(len(sounds))]
+    return distances
 
 
 def _change(one: str, other: str) -> float:
