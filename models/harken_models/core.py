@@ -23,9 +23,23 @@ if TYPE_CHECKING:
     Rows = np.ndarray[tuple[int, int], np.dtype[np.int8]]
     Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
 
-__all__ = ["BANDS", "FEATURES", "HOP", "Cleaner", "Features", "Gain", "Model", "Vad", "mask"]
+__all__ = [
+    "BANDS",
+    "FEATURES",
+    "HOP",
+    "Cleaner",
+    "Features",
+    "Gain",
+    "Model",
+    "Vad",
+    "amplify",
+    "level",
+    "mask",
+]
 
 FEATURES = 40
+
+_FULL_GAIN = 32_768
 
 _MODEL_ERRORS = {
     1: "the model must start at an address that 4 divides",
@@ -197,6 +211,47 @@ class Vad:
     def floor_db(self) -> int:
         """The tracked noise floor, in dB of full scale."""
         return int(LIBRARY.harken_vad_floor_db(self._state))
+
+
+def level(one: ReadableBuffer, other: ReadableBuffer | None) -> int:
+    """The level of what 160 samples have more than others, or, without others, their own.
+
+    Args:
+        one: int16 [160].
+        other: int16 [160], or None.
+
+    Returns:
+        The logarithm of the power to base 2, times 16, without the mean; 517 is full scale.
+
+    Raises:
+        ValueError: a buffer is too short.
+    """
+    less = None if other is None else readable(other, HOP_BYTES, "other")
+    return int(LIBRARY.harken_level(readable(one, HOP_BYTES, "one"), less))
+
+
+def amplify(pcm: ReadableBuffer, start: int, gain: int, goal: int, out: WriteableBuffer) -> int:
+    """Multiply 160 samples by a gain that moves in a line.
+
+    Args:
+        pcm: int16.
+        start: the first sample taken.
+        gain: of that sample, 32,768 is 1.0.
+        goal: what the gain moves to, in 160 steps.
+        out: room for int16 [160].
+
+    Returns:
+        The first sample whose magnitude is above 64, or -1.
+
+    Raises:
+        ValueError: a buffer is too short, or a gain is not 0 to 32,768.
+    """
+    if start < 0:
+        raise ValueError("start must not be below 0")
+    if not 0 <= gain <= _FULL_GAIN or not 0 <= goal <= _FULL_GAIN:
+        raise ValueError("gains must be 0 to 32768")
+    samples = readable(memoryview(pcm).cast("B")[2 * start :], HOP_BYTES, "pcm")
+    return int(LIBRARY.harken_amplify(samples, gain, goal, writable(out, HOP_BYTES, "out")))
 
 
 def mask(buffer: WriteableBuffer, offset: int, length: int, key: bytes) -> None:

@@ -67,6 +67,8 @@ def _load() -> ctypes.CDLL:
         "cleaner_delay_ms": (ctypes.c_int, [pointer]),
         "cleaner_noise_db": (ctypes.c_int, [pointer]),
         "cleaner_gain_db": (ctypes.c_int, [pointer]),
+        "level": (ctypes.c_int, [pointer, pointer]),
+        "amplify": (ctypes.c_int, [pointer, ctypes.c_int32, ctypes.c_int32, pointer]),
         "mask": (None, [pointer, size, pointer]),
     }
     for call, (result, arguments) in signatures.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harken_models.core import FEATURES, HOP, Features, Model, Vad, mask
+from harken_models.core import FEATURES, HOP, Features, Model, Vad, amplify, level, mask
 
 CORE = Path(__file__).resolve().parents[2] / "firmware" / "native" / "core"
 
@@ -97,3 +97,48 @@ def test_the_feature_tables_are_what_their_formulas_give() -> None:
     assert (CORE / "feature_tables.h").read_text("ascii") == tables["header"]()
     device = CORE.parents[1] / "harken_device"
     assert (device / "viper" / "tables.py").read_text("ascii") == tables["viper"]()
+
+
+def test_levels_are_logarithms_of_the_power() -> None:
+    tone = 16_000 * np.sin(np.arange(HOP) * 2 * np.pi * 400 / 16_000)
+    loud = level(tone.astype(np.int16), None)
+    for halvings in range(1, 8):
+        softer = level((tone / 2**halvings).astype(np.int16), None)
+        assert abs(loud - softer - 32 * halvings) <= 5
+    assert level((tone / 16 + 3_000).astype(np.int16), None) == pytest.approx(
+        level((tone / 16).astype(np.int16), None), abs=2
+    )
+    assert level(tone.astype(np.int16), tone.astype(np.int16)) == 0
+    full = np.resize(np.array([32_767, -32_768], np.int16), HOP)
+    assert level(full, ~full) == level(full, None) <= 517
+
+
+def test_levels_equal_their_definition() -> None:
+    for number in range(200):
+        rng = np.random.default_rng(number)
+        peak = 2 ** int(rng.integers(1, 16))
+        one, other = rng.integers(-peak, peak, (2, HOP)).astype(np.int16)
+        value = np.clip(one.astype(int) - other, -16_383, 16_383) >> 1
+        power = int(np.sum(value * value >> 3)) - int(value.sum() // HOP) ** 2 * (HOP // 8)
+        doublings = max(power.bit_length() - 5, 0)
+        wanted = (4 + doublings) * 16 + (power >> doublings) - 16 if power >= 16 else 0
+        assert level(one, other) == wanted
+
+
+def test_a_gain_moves_in_a_line() -> None:
+    samples, out = pcm(3 * HOP), np.empty(HOP, np.int16)
+    first = amplify(samples, 100, 32_768, 768, out)
+    wanted = samples[100 : 100 + HOP].astype(int) * (32_768 - 200 * np.arange(HOP)) >> 15
+    np.testing.assert_array_equal(out, wanted)
+    assert first == np.flatnonzero(np.abs(wanted) > 64)[0]
+    assert amplify(samples, 0, 0, 0, out) == -1
+    assert not out.any()
+
+
+@pytest.mark.parametrize(
+    ("start", "gain", "goal"),
+    [(-1, 0, 0), (2 * HOP + 1, 0, 0), (0, 32_769, 0), (0, 1, -1), (0, -1, 1), (0, 0, 1 << 40)],
+)
+def test_gains_that_are_none_are_refused(start: int, gain: int, goal: int) -> None:
+    with pytest.raises(ValueError, match=r"start|gains|pcm"):
+        amplify(pcm(3 * HOP), start, gain, goal, bytearray(2 * HOP))

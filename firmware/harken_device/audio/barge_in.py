@@ -15,7 +15,7 @@ Whoever has been found is not found again before a pause.
 
 from micropython import const
 
-from harken_device.audio.samples import level
+from harken_device.core import level
 
 # What `Cleaner.step` tells.
 CANCELLING = const(1)
@@ -60,7 +60,6 @@ class BargeIn:
     """Follows one answer after the other; what it learnt of the room stays."""
 
     def __init__(self) -> None:
-        self._silence = bytearray(320)
         self._sum = 0
         self._clipped = 0  # blocks in which what was cut off is still there
         self._found = 0  # blocks until somebody may be found again
@@ -89,7 +88,7 @@ class BargeIn:
             linear: int16 [160], what it left.
             loudspeaker: int16 [160], what was played.
         """
-        over = level(linear, self._silence) - self._expected(told, mic, linear, loudspeaker)
+        over = level(linear, None) - self._expected(told, mic, linear, loudspeaker)
         if told & CANCELLING:
             self._learn(over)
             if not self._settled(told):
@@ -123,7 +122,7 @@ class BargeIn:
     ) -> int:
         """Level of the echo: what was found of it, or as the room made it of late."""
         echo = level(mic, linear)
-        played = level(loudspeaker, self._silence)
+        played = level(loudspeaker, None)
         if told & CONVERGED and played > _LOUD:
             path = echo - played << 6
             self._path = self._path + (path - self._path >> 6) if self._known else path

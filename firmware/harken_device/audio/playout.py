@@ -10,7 +10,8 @@ from array import array
 from harken_opus import Decoder, packet_samples
 from micropython import RingIO, const
 
-from harken_device.audio.samples import amplify, copy, silence
+from harken_device.audio.samples import copy, silence
+from harken_device.core import amplify
 
 _RATE = const(16_000)
 _BLOCK = const(160)
@@ -160,8 +161,7 @@ class Playout:
         goal = self._full
         if self._guess and self._concealed >= _LONGEST_CONCEALMENT and self._left == 0:
             goal = 0
-        gain = self._gain
-        first = amplify(out, self._pcm, start, _BLOCK, gain, (goal - gain) // _BLOCK)
+        first = amplify(self._pcm, start, self._gain, goal, out)
         self._gain = goal
         if not self._guess:
             self._on_its_way |= 1

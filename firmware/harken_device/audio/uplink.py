@@ -7,10 +7,11 @@ begins, encoding begins a little earlier, and catches up by one packet a hop.
 from harken_opus import Encoder
 from micropython import const
 
-from harken_device.audio.samples import copy
+from harken_device.audio.samples import copy_words
 
 _RATE = const(16_000)
 _BLOCK_BYTES = const(320)
+_BLOCK_WORDS = const(80)
 _RING_BLOCKS = const(36)  # a multiple of every frame length, so that no frame wraps
 _CLOCK_MS = const(0x3FFFFFFF)  # the bits of a timestamp: a small integer on chips of 32 bits
 _BITRATE = const(24_000)
@@ -32,7 +33,7 @@ class Uplink:
     def __init__(self, delay_ms: int = 0) -> None:
         self._encoder = Encoder(_RATE, _BITRATE, _COMPLEXITY)
         self._ring = memoryview(bytearray(_RING_BLOCKS * _BLOCK_BYTES))
-        self._at = 0  # where the next block is written
+        self._at = 0  # word at which the next block is written
         self._written = 0  # blocks in all, less whole rings that were forgotten
         self._ms = -delay_ms & _CLOCK_MS  # device time at the end of the last block's sound
         self._next = -1  # first block not yet encoded; -1: not listening
@@ -60,9 +61,9 @@ class Uplink:
 
     def put(self, block: bytearray) -> None:
         """Take 160 samples. Allocates nothing."""
-        copy(self._ring, self._at, block, 0, _BLOCK_BYTES)
-        at = self._at + _BLOCK_BYTES
-        self._at = at if at < _RING_BLOCKS * _BLOCK_BYTES else 0
+        copy_words(self._ring, self._at, block, 0, _BLOCK_WORDS)
+        at = self._at + _BLOCK_WORDS
+        self._at = at if at < _RING_BLOCKS * _BLOCK_WORDS else 0
         self._written += 1
         self._ms = self._ms + 10 & _CLOCK_MS
         if self._next < 0 and self._written >= 2 * _RING_BLOCKS:

@@ -23,7 +23,7 @@ What is forgotten when:
 
 from micropython import const
 
-from harken_device.audio.samples import copy
+from harken_device.audio.samples import copy_words
 from harken_device.errors import ModelError
 
 TYPE_CHECKING = const(False)
@@ -43,6 +43,7 @@ _VETO_DIVISOR = const(2)
 _LARGEST_WINDOW = const(64)
 _STEP_MS = const(10)  # of the speech features
 _FEATURES = const(40)
+_ROW_WORDS = const(10)
 _LONGEST_NAME = const(64)
 
 
@@ -126,7 +127,7 @@ class Words:
         self._playing = False
         self._tail = 0
         self._own = bytearray(_ROWS * _FEATURES if vetoes and (words or stop) else 0)
-        self._own_at = 0  # where the next row goes
+        self._own_at = 0  # word at which the next row goes
         self._own_rows = 0
         self._row = bytearray(_FEATURES)
         self._doubtful: WakeWord | None = None  # said by somebody, or by the loudspeaker?
@@ -151,9 +152,9 @@ class Words:
         """Take the loudspeaker's features of this block, before `step`."""
         if self._doubtful is not None or not self._own:
             return  # what is being looked through stays as it is
-        copy(self._own, self._own_at, row, 0, _FEATURES)
-        at = self._own_at + _FEATURES
-        self._own_at = at if at < _ROWS * _FEATURES else 0
+        copy_words(self._own, self._own_at, row, 0, _ROW_WORDS)
+        at = self._own_at + _ROW_WORDS
+        self._own_at = at if at < _ROWS * _ROW_WORDS else 0
         if self._own_rows < _ROWS:
             self._own_rows += 1
 
@@ -183,9 +184,9 @@ class Words:
         for _ in range(_ROWS_A_BLOCK):
             if self._looked == self._own_rows:
                 return self._accept(word)
-            back = (self._own_rows - self._looked) * _FEATURES
-            at = self._own_at - back
-            copy(self._row, 0, self._own, at if at >= 0 else at + len(self._own), _FEATURES)
+            at = self._own_at - (self._own_rows - self._looked) * _ROW_WORDS
+            at = at if at >= 0 else at + _ROWS * _ROW_WORDS
+            copy_words(self._row, 0, self._own, at, _ROW_WORDS)
             self._looked += 1
             if word.certain(self._row):
                 self.vetoed += 1

@@ -1,5 +1,5 @@
 // MicroPython module `harken_core`: echo, noise and gain, speech features, int8 models, voice activity,
-// WebSocket masking.
+// levels, WebSocket masking.
 //
 // Glue over the portable C beside it. Everything a caller passes is measured before the C sees it;
 // states live behind the objects' headers and are never handed out.
@@ -11,6 +11,7 @@
 #include "cleaner.h"
 #include "gain.h"
 #include "int8_engine.h"
+#include "level.h"
 #include "mask.h"
 #include "speech_features.h"
 #include "vad.h"
@@ -361,6 +362,29 @@ GLUE_DEFINE_TYPE(cleaner, MP_QSTR_Cleaner, CLEANER_METHODS)
 
 // Module -------------------------------------------------------------------
 
+// level(one, other | None) -> the level of what 160 samples have more than others
+static mp_obj_t level(mp_obj_t one, mp_obj_t other) {
+    const int16_t *less = other == mp_const_none ? NULL : get_hop(other, MP_BUFFER_READ);
+    return MP_OBJ_NEW_SMALL_INT(harken_level(get_hop(one, MP_BUFFER_READ), less));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(level_obj, level);
+
+// amplify(pcm, start, gain, goal, out) -> the first audible sample, or -1
+static mp_obj_t amplify(size_t n, const mp_obj_t *args) {
+    (void)n;
+    mp_buffer_info_t pcm;
+    mp_get_buffer_raise(args[0], &pcm, MP_BUFFER_READ);
+    const int16_t *in = get_hop(args[0], MP_BUFFER_READ);
+    mp_int_t last = (mp_int_t)(pcm.len / sizeof(int16_t)) - LEVEL_HOP;
+    mp_int_t start = get_int(args[1], 0, last, "the PCM buffer has no 160 samples from there");
+    const char *message = "gains must be 0 to 32768";
+    mp_int_t gain = get_int(args[2], 0, LEVEL_FULL_GAIN, message);
+    mp_int_t goal = get_int(args[3], 0, LEVEL_FULL_GAIN, message);
+    int16_t *out = get_hop(args[4], MP_BUFFER_WRITE);
+    return MP_OBJ_NEW_SMALL_INT(harken_amplify(in + start, (int32_t)gain, (int32_t)goal, out));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(amplify_obj, 5, 5, amplify);
+
 // mask(buffer, offset, length, key)
 static mp_obj_t mask(size_t n, const mp_obj_t *args) {
     (void)n;
@@ -385,5 +409,7 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(mask_obj, 4, 4, mask);
     TYPE(MP_QSTR_Vad, vad) \
     TYPE(MP_QSTR_Gain, gain) \
     TYPE(MP_QSTR_Cleaner, cleaner) \
+    FUNCTION(MP_QSTR_level, level_obj) \
+    FUNCTION(MP_QSTR_amplify, amplify_obj) \
     FUNCTION(MP_QSTR_mask, mask_obj)
 GLUE_DEFINE_MODULE(MP_QSTR_harken_core, harken_core, CONTENTS)

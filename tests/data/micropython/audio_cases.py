@@ -237,6 +237,22 @@ def case_volume():
     assert max(play(playing(10, volume=0), 20)) == 0
 
 
+def case_a_change_of_volume_moves_the_gain_within_a_block():
+    playout = playing(30)
+    play(playout, 20)
+    out = bytearray(2 * BLOCK)
+    playout.loudness(0)
+    playout.block(out)
+    assert loudness(out[:80]) > 3 * loudness(out[240:]) > 0
+    playout.block(out)
+    assert loudness(out) == 0
+    playout.loudness(100)
+    playout.block(out)
+    assert 3 * loudness(out[:80]) < loudness(out[240:]) < 6000
+    playout.block(out)
+    assert loudness(out) > 4000
+
+
 def case_the_first_audible_sample_is_told():
     playout = playing(10)
     out = bytearray(2 * BLOCK)
@@ -753,21 +769,6 @@ def case_a_voice_in_a_pause_of_the_answer_breaks_in():
     assert answer.go(0, True, 12, residue=5, talker=2000, playing=0) != []
 
 
-def case_levels_are_logarithms_of_the_power():
-    silence = bytearray(2 * BLOCK)
-    assert samples.level(silence, silence) == 0
-    loud = samples.level(tone(BLOCK, 0, 16000), silence)
-    for halvings in range(1, 8):
-        level = samples.level(tone(BLOCK, 0, 16000 >> halvings), silence)
-        assert abs(loud - level - 32 * halvings) <= 5, (halvings, loud, level)
-    offset = array("h", [value + 3000 for value in tone(BLOCK, 0, 1000)])
-    assert abs(samples.level(offset, silence) - samples.level(tone(BLOCK, 0, 1000), silence)) <= 2
-    assert samples.level(tone(BLOCK), tone(BLOCK)) == 0
-    full = array("h", [32767, -32768] * 80)
-    inverse = array("h", [-32768, 32767] * 80)
-    assert samples.level(full, inverse) == samples.level(full, silence) <= 517
-
-
 def case_without_a_canceller_nobody_breaks_in():
     from harken_device.audio.hearing import BARGE_IN, GAIN, VOICE, Hearing
 
@@ -883,29 +884,15 @@ def follow_from(voiced, pattern):
 # ---------------------------------------------------------------- loops over samples
 
 
-def case_amplify_moves_its_gain_in_a_line():
-    pcm = array("h", [1000] * 160)
-    out = array("h", [0] * 160)
-    samples.amplify(out, pcm, 0, 160, 0, 32768 // 160)
-    assert out[0] == 0 and out[159] > 980
-    assert all(out[i] <= out[i + 1] for i in range(159))
-
-
-def case_amplify_keeps_the_sign():
-    pcm = array("h", [-32768, 32767, -1, 0])
-    out = array("h", [9] * 4)
-    assert samples.amplify(out, pcm, 0, 4, 32768, 0) == 0
-    assert list(out) == [-32768, 32767, -1, 0]
-    samples.amplify(out, pcm, 0, 4, 16384, 0)
-    assert list(out) == [-16384, 16383, -1, 0]
-
-
 def case_copy_and_silence():
     to = bytearray(10)
     samples.copy(to, 2, b"abcdef", 1, 3)
     assert bytes(to) == b"\0\0bcd\0\0\0\0\0"
     samples.silence(to, 5)
     assert bytes(to) == bytes(10)
+    words = bytearray(16)
+    samples.copy_words(words, 1, b"0123456789abcdef", 2, 2)
+    assert bytes(words) == b"\0\0\0\x0089abcdef\0\0\0\0"
 
 
 # ---------------------------------------------------------------- memory

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harken_models.core import BANDS, HOP, Cleaner, Features, Gain, Model, Vad, mask
+from harken_models.core import (
+    BANDS,
+    HOP,
+    Cleaner,
+    Features,
+    Gain,
+    Model,
+    Vad,
+    amplify,
+    level,
+    mask,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,10 +31,11 @@ if TYPE_CHECKING:
 
     from .conftest import Samples
 
-NATIVE = "from harken_core import Cleaner, Features, Gain, Model, Vad, mask"
+NATIVE = "from harken_core import Cleaner, Features, Gain, Model, Vad, amplify, level, mask"
 VIPER = """
 from harken_device.viper.features import Features
 from harken_device.viper.gain import Gain
+from harken_device.viper.level import amplify, level
 from harken_device.viper.masking import mask
 from harken_device.viper.model import Model
 from harken_device.viper.vad import Vad
@@ -41,7 +53,7 @@ vad, modelled, gain = Vad(), Vad(), Gain()
 vad.tune(8, 200)
 models = {name: Model(open(FOLDER + name + ".hkm", "rb").read()) for name in NAMES}
 heard = {name: bytearray() for name in NAMES}
-rows, voice, level = hashlib.sha256(), bytearray(), hashlib.sha256()
+rows, voice, gained, levels = hashlib.sha256(), bytearray(), hashlib.sha256(), hashlib.sha256()
 answer = bytearray(64)
 mic = open(FOLDER + "mic.raw", "rb")
 for n in range(HOPS):
@@ -50,8 +62,11 @@ for n in range(HOPS):
     likely = modelled.step(hop, (n * 37 >> 2) & 255)
     voice.extend(bytes((speech, -vad.level_db() & 255, -vad.floor_db() & 255, likely)))
     limited = gain.step(hop, speech & 1, max(-200, min(0, vad.floor_db() - n % 30)), out)
-    level.update(out)
-    level.update(bytes((limited, gain.gain_db())))
+    gained.update(out)
+    gained.update(bytes((limited, gain.gain_db())))
+    levels.update(str((level(hop, None), level(hop, out))).encode())
+    levels.update(str(amplify(hop, 0, n * 331 % 32769, n * 97 % 32769, out)).encode())
+    levels.update(out)
     if features.step(hop, row):
         rows.update(row)
         for name, model in models.items():
@@ -59,7 +74,8 @@ for n in range(HOPS):
                 heard[name].extend(answer[:model.outputs(answer)])
 masked = bytearray(range(256))
 mask(masked, 3, 250, b"\\x01\\x80\\xff\\x37")
-results = {"rows": rows.digest(), "voice": voice, "level": level.digest(), "masked": masked}
+results = {"rows": rows.digest(), "voice": voice, "gained": gained.digest(), "masked": masked}
+results["levels"] = levels.digest()
 results.update(heard)
 """
 _CHAIN = """
@@ -119,20 +135,25 @@ def expected(
     rows = Features().run(mic)
     vad, modelled, gain = Vad(), Vad(), Gain()
     vad.tune(8, 200)
-    voice, level, out = bytearray(), hashlib.sha256(), bytearray(2 * HOP)
+    voice, gained, levels = bytearray(), hashlib.sha256(), hashlib.sha256()
+    out = bytearray(2 * HOP)
     for n, hop in enumerate(_hops(mic)):
         speech = vad.step(hop, -1)
         likely = modelled.step(hop, (n * 37 >> 2) & 255)
         voice += bytes((speech, -vad.level_db() & 255, -vad.floor_db() & 255, likely))
         limited = gain.step(hop, speech & 1, max(-200, min(0, vad.floor_db() - n % 30)), out)
-        level.update(out)
-        level.update(bytes((limited, gain.gain_db())))
+        gained.update(out)
+        gained.update(bytes((limited, gain.gain_db())))
+        levels.update(str((level(hop, None), level(hop, out))).encode())
+        levels.update(str(amplify(hop, 0, n * 331 % 32_769, n * 97 % 32_769, out)).encode())
+        levels.update(out)
     masked = bytearray(range(256))
     mask(masked, 3, 250, b"\x01\x80\xff\x37")
     results = {
         "rows": hashlib.sha256(rows.tobytes()).digest(),
         "voice": bytes(voice),
-        "level": level.digest(),
+        "gained": gained.digest(),
+        "levels": levels.digest(),
         "masked": bytes(masked),
     }
     results |= {name: Model(model).run_outputs(rows).tobytes() for name, model in models.items()}

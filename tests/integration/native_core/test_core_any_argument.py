@@ -41,6 +41,12 @@ class Window:
             self.start &= ~1
         self.view = whole[self.start : self.start + self.size]
 
+def fit():
+    window = Window()
+    while window.size < 320 or window.start & 1:
+        window = Window()
+    return window
+
 def something():
     kind = chance(12)
     if kind < 7:
@@ -109,6 +115,21 @@ for n in range(CALLS):
             writes = [(first, first + given[2])] if given[2] >= 0 else []
         call(harken_core.mask, given, writes, "mask")
         continue
+    if chance(12) == 0:
+        given = [something() for _ in range(2 if chance(8) else chance(6))]
+        call(harken_core.level, given, (), "level")
+        continue
+    if chance(12) == 0:
+        given = [something() for _ in range(5 if chance(8) else chance(6))]
+        writes = []
+        if len(given) == 5 and chance(2):
+            given[0], given[4] = fit(), fit()
+        if len(given) == 5 and isinstance(given[4], Window):
+            given[1] = chance(20) - 5 if chance(2) else 0
+            given[2], given[3] = chance(33000) - 100, chance(33000) - 100
+            writes = [(given[4].start, given[4].start + 320)]
+        call(harken_core.amplify, given, writes, "amplify")
+        continue
     if chance(40) == 0:
         name = NAMES[chance(5)]
         given = [something() for _ in range(chance(3))]
@@ -120,10 +141,7 @@ for n in range(CALLS):
     if method == "step" and chance(2):
         # Most of what chance gives is refused: half of the calls are nearly right.
         for at in range(len(given)):
-            window = Window()
-            while window.size < 320 or window.start & 1:
-                window = Window()
-            given[at] = window
+            given[at] = fit()
         if name == "Gain" and len(given) == 4:
             given[1], given[2] = chance(2), -chance(201)
         if name == "Vad" and len(given) == 2:
@@ -158,4 +176,5 @@ def test_any_arguments(
     assert told["refused"] > CALLS // 10
     # Every call was taken at least once: what is refused throughout would not have been tried.
     steps = {"Features.step", "Vad.step", "Gain.step", "Cleaner.step", "Model.step"}
-    assert steps | {"Model.outputs", "Cleaner.gains", "Cleaner.switch", "mask"} <= {*told["taken"]}
+    calls = {"Model.outputs", "Cleaner.gains", "Cleaner.switch", "level", "amplify", "mask"}
+    assert steps | calls <= {*told["taken"]}

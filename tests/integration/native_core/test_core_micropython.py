@@ -51,6 +51,8 @@ def hops(count):
         if features.step(hop, row):
             wake.step(row)
             wake.outputs(row)
+        harken_core.level(hop, out if n & 4 else None)
+        harken_core.amplify(hop, 0, 32768, n, out)
         harken_core.mask(hop, 0, 320, KEY)
 KEY = b"abcd"
 hops(10)
@@ -99,7 +101,7 @@ def refused(call):
     return "taken"
 features, vad, wake = harken_core.Features(), harken_core.Vad(), harken_core.Model(model)
 cleaner, gain = harken_core.Cleaner(), harken_core.Gain()
-short, row, hop = bytearray(39), bytearray(40), bytearray(320)
+short, row, hop, out = bytearray(39), bytearray(40), bytearray(320), bytearray(320)
 odd = memoryview(bytearray(322))[1:]
 grown = bytearray(model)
 resized = harken_core.Model(grown)
@@ -137,6 +139,20 @@ print(json.dumps([refused(call) for call in (
     lambda: vad.step(bytes(10), -1),
     lambda: vad.tune(0, 100),
     lambda: vad.tune(9, 1 << 70),
+    lambda: harken_core.level(short, None),
+    lambda: harken_core.level(hop, short),
+    lambda: harken_core.level(odd, None),
+    lambda: harken_core.level(None, hop),
+    lambda: harken_core.amplify(hop, 1, 0, 0, out),
+    lambda: harken_core.amplify(hop, -1, 0, 0, out),
+    lambda: harken_core.amplify(hop, 0, 32769, 0, out),
+    lambda: harken_core.amplify(hop, 0, -1, 1, out),
+    lambda: harken_core.amplify(hop, 0, 0, 32769, out),
+    lambda: harken_core.amplify(hop, 0, 100, -1, out),
+    lambda: harken_core.amplify(hop, 0, 0, 1 << 62, out),
+    lambda: harken_core.amplify(hop, 0, 0, 0, short),
+    lambda: harken_core.amplify(hop, 0, 0, 0, odd),
+    lambda: harken_core.amplify(hop, 0, 0, 0, bytes(320)),
     lambda: harken_core.mask(hop, 0, 321, b"abcd"),
     lambda: harken_core.mask(hop, -1, 4, b"abcd"),
     lambda: harken_core.mask(hop, 300, 1 << 62, b"abcd"),
