@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CASES = ("audio_cases", "clock_cases")
+CASES = (
+    "playout_cases",
+    "uplink_cases",
+    "speech_cases",
+    "wake_cases",
+    "model_cases",
+    "barge_in_cases",
+    "hearing_cases",
+    "engine_cases",
+    "clock_cases",
+)
 
 
 def test_audio(

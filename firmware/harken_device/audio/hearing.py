@@ -1,12 +1,15 @@
 """What the microphone's sound goes through: cleaned, and listened to for words and voices.
 
-    microphone ─> Cleaner ─┬─ linear ─> features ─┬─> wake words, stop word
-                    ^      │                      └─> voice activity <─ linear
-                    │      └─ out ─> the packets for the gateway
-    loudspeaker ────┴─> features ─> the words that the loudspeaker says
+    microphone ─> Cleaner ─┬─ linear ─> features ───> voice activity, who speaks over an answer
+                    ^      └─ out ─┬──> features ───> wake words, stop word
+                    │              └──> the packets for the gateway
+    loudspeaker ────┴───────────────> features ───> the words that the loudspeaker says
 
-`linear` is the canceller's output alone: suppression and gain, made for people's ears, would change
-from block to block what the models learnt to expect, and come 10 ms later.
+Words are looked for in what the gateway gets: what is left of echo and noise in `linear`, the
+canceller's output alone, hides them. But while something plays and the canceller does not know the
+room, the suppressor takes whatever might be echo, and with it a word: until then words are looked
+for in `linear` as well. Voices always are: it comes 10 ms sooner, and they must be found where two
+speak at the same time, from which the suppressor takes most.
 """
 
 from micropython import const
@@ -59,6 +62,10 @@ class Hearing:
         self._linear = bytearray(_BLOCK_BYTES)
         self._features = core.Features()
         self._row = bytearray(_FEATURES)
+        # Without our C the cleaned sound has gain at the most, and there is no time for more.
+        cleans = core.NATIVE and parts & ~HIGHPASS != 0
+        self._cleaned_features = core.Features() if cleans else None
+        self._cleaned_row = bytearray(_FEATURES if cleans else 0)
         self._own_features = core.Features()
         self._own_row = bytearray(_FEATURES)
         self._vad = core.Vad()
@@ -103,6 +110,9 @@ class Hearing:
             self.words.step_own(self._own_row)
         events = 0
         probability = -1
+        cleaned = self._cleaned_features
+        if cleaned is not None:
+            cleaned.step(out, self._cleaned_row)  # a row comes with each of `linear`
         if self._features.step(linear, self._row):
             events = self._words_said()
             probability = self._models()
@@ -128,7 +138,9 @@ class Hearing:
         return self._linear
 
     def _words_said(self) -> int:
-        word = self.words.step(self._row)
+        learning = self._told & (CANCELLING | CONVERGED) == CANCELLING
+        heard = self._row if learning or self._cleaned_features is None else self._cleaned_row
+        word = self.words.step(heard)
         if word is None:
             return 0
         return STOP if self.words.stops(word) else WAKE
