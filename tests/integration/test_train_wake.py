@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,9 @@ _NEEDS = {
     "matplotlib": "pip install --group train",
 }
 _MISSING = [f"{name}: {how}" for name, how in _NEEDS.items() if find_spec(name) is None]
+_PROGRESS = re.compile(
+    r"only \d+ voices are installed.*|[a-z0-9 -]+: (done before|\d+ s|\d+ of \d+.*)"
+)
 _MISSING += [
     f"{name}: apt-get install {name}"
     for name in ("espeak-ng", "flite", "ffmpeg")
@@ -128,6 +132,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     interrupt_after(out, out / "work" / "surroundings" / "stage.json")
     done = program(*train(out, "--json"))
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return out, told
 
@@ -203,6 +208,13 @@ def test_what_is_finished_is_not_made_again(trained: tuple[Path, dict[str, Any]]
     assert digest(out / "hey_robo.tflite") == before
 
 
+def measured(out: Path) -> dict[str, Any]:
+    """What is in the results, but for the seconds that it took."""
+    found: dict[str, Any] = json.loads((out / "hey_robo.results.json").read_bytes())
+    assert sum(found.pop("seconds").values()) > 0
+    return found
+
+
 def test_the_same_seed_gives_the_same_model(
     trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -210,10 +222,16 @@ def test_the_same_seed_gives_the_same_model(
     # Voices and surroundings as they are; scenes, both rounds and the model once more.
     for stage in ("confusables", "clips", "surroundings"):
         shutil.copytree(out / "work" / stage, tmp_path / "work" / stage)
-    done = program(*train(tmp_path, "--json"))
+    done = program(*train(tmp_path))
     assert done.returncode == 0, done.stderr
-    for ending in (".tflite", ".hkm", ".results.json", ".svg"):
+    # Progress and nothing else: TensorFlow would say much more.
+    *lines, last = done.stderr.splitlines()
+    assert last.endswith("may be removed")
+    assert [line for line in lines if not _PROGRESS.fullmatch(line)] == []
+    assert sum("loss" in line for line in lines) >= 2
+    for ending in (".tflite", ".hkm", ".svg"):
         assert digest(tmp_path / f"hey_robo{ending}") == digest(out / f"hey_robo{ending}"), ending
+    assert measured(tmp_path) == measured(out)
 
 
 @pytest.mark.parametrize("phrase", ["", "  ", "123", "hey $robo", "x" * 60])
@@ -235,7 +253,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_without_any_voice_the_packages_are_named(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['ttspico'] = None; from harken.cli import main; main()"
-    arguments = train(tmp_path)[2:]
+    arguments = train(tmp_path / "out")[2:]
     empty = {**os.environ, "PATH": str(tmp_path), "HARKEN_MODELS": str(tmp_path / "none")}
     done = subprocess.run(
         [sys.executable, "-c", hidden, *arguments],
@@ -243,3 +261,15 @@ def test_without_any_voice_the_packages_are_named(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 4
     assert "apt-get install espeak-ng" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["tensorflow", "tflite_micro"])
+def test_what_training_needs_is_missed_before_anything_is_made(module: str, tmp_path: Path) -> None:
+    hidden = f"import sys; sys.modules[{module!r}] = None; from harken.cli import main; main()"
+    done = program("-c", hidden, *train(tmp_path / "out")[2:], timeout=60)
+    assert done.returncode == 4
+    assert module in done.stderr
+    assert "pip install --group train" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

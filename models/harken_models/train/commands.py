@@ -40,9 +40,13 @@ _OPTION = click.option  # pyright: ignore[reportUnknownMemberType, reportUnknown
     help="False accepts that the cut-off may allow, e.g. 24 for a word that is only listened for "
     "while the device speaks.",
 )  # fmt: skip
+@_OPTION(
+    "--patience", type=click.IntRange(1, 20), default=1, show_default=True,
+    help="Train on so many times as much, for so many times as long: misses less.",
+)  # fmt: skip
 @_OPTION("--miniature", is_flag=True, help="See in a minute that all works; the model is useless.")
 @_OPTION("--json", "as_json", is_flag=True, help="Print what was measured as JSON; no progress.")
-def train_wake(
+def train_wake(  # noqa: PLR0913  # one for each option
     *,
     phrase: str,
     out: Path,
@@ -50,6 +54,7 @@ def train_wake(
     seed: int,
     hours: float,
     false_a_day: float,
+    patience: int,
     miniature: bool,
     as_json: bool,
 ) -> None:
@@ -65,7 +70,10 @@ def train_wake(
     from harken_models.train.phrase import checked_phrase, model_name
     from harken_models.train.wake_recipe import Recipe
 
-    recipe = Recipe(checked_phrase(phrase), seed=seed, test_hours=hours, accepts_a_day=false_a_day)
+    checked = checked_phrase(phrase)
+    _look_for_all(quiet=as_json)
+    recipe = Recipe(checked, seed=seed, test_hours=hours, accepts_a_day=false_a_day)
+    recipe = recipe.patient(patience)
     if miniature:
         recipe = recipe.miniature()
     folder = work or out / f"{model_name(recipe.phrase)}.work"
@@ -86,6 +94,21 @@ def train_wake(
         return
     click.echo("\n".join(str(path) for path in paths))
     click.echo(f"{time.monotonic() - began:.0f} s; {folder} may be removed", err=True)
+
+
+def _look_for_all(*, quiet: bool) -> None:
+    """Say what is missing now, and not after minutes; fewer voices are no error."""
+    from harken_models.measure.needs import TRAINING_WORDS
+    from harken_models.train.voices import installed_voices, missing_voices
+
+    TRAINING_WORDS.check("training a wake word")
+    voices, missing = installed_voices(), missing_voices()
+    if missing and not quiet:
+        click.echo(
+            f"only {len(voices)} voices are installed; more of them make a better model: "
+            + "; ".join(missing),
+            err=True,
+        )
 
 
 def _trained(recipe: Recipe, out: Path, folder: Path, *, quiet: bool) -> list[Path]:

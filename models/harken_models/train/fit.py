@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harken.errors import StartError
+from harken_models.train.silenced import silenced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,18 +37,21 @@ def prepared_tensorflow(threads: int = 2) -> Any:
         StartError: it is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        tf: Any = importlib.import_module("tensorflow")
-    except ImportError as error:
-        raise StartError(
-            f"training needs TensorFlow ({error})",
-            hint="install the dependency group: pip install --group train",
-        ) from error
-    tf.get_logger().setLevel("ERROR")
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.experimental.enable_op_determinism()
-    tf.random.set_seed(0)
+    # Its C++ greets on stderr, whatever the level, as it is loaded and as it computes first.
+    with silenced():
+        try:
+            tf: Any = importlib.import_module("tensorflow")
+        except ImportError as error:
+            raise StartError(
+                f"training needs TensorFlow ({error})",
+                hint="install the dependency group: pip install --group train",
+            ) from error
+        tf.get_logger().setLevel("ERROR")
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.experimental.enable_op_determinism()
+        tf.random.set_seed(0)
+        tf.constant(0)
     return tf
 
 
@@ -73,7 +78,7 @@ def fit(
     Args:
         network: what is trained.
         batches: (features float32 [batch, rows, 40], then whatever `loss` takes), the same shapes
-            every time.
+            every time. They are taken in a thread of their own, one ahead.
         loss: of (answers before the sigmoid [batch, steps, outputs], the batch's other parts).
         steps: batches to take.
         rate: the highest learning rate.
@@ -86,6 +91,29 @@ def fit(
         StartError: the loss is no number any more.
     """
     tf: Any = importlib.import_module("tensorflow")
+    step = _compiled_step(tf, network, loss)
+    losses: list[float] = []
+    recent: list[Any] = []
+    with ThreadPoolExecutor(1) as ahead:
+        waiting = ahead.submit(next, batches)
+        for number in range(steps):
+            batch, waiting = waiting.result(), ahead.submit(next, batches)
+            powers = np.array([_BETA_1, _BETA_2], np.float64) ** (number + 1)
+            now = tf.constant(_rate_at(number, steps, rate), tf.float32)
+            recent.append(step(now, tf.constant(powers, tf.float32), *map(tf.constant, batch)))
+            if len(recent) == _TOLD_EVERY or number == steps - 1:
+                losses += [float(value) for value in recent]
+                recent = []
+                if not math.isfinite(losses[-1]):
+                    raise StartError(
+                        f"training diverged at step {number}", hint="take a lower learning rate"
+                    )
+                report(number + 1, steps, f"loss {np.mean(losses[-100:]):.4f}")
+    return losses
+
+
+def _compiled_step(tf: Any, network: MixedNet, loss: Callable[..., Any]) -> Callable[..., Any]:
+    """One step of Adam on a batch: of (rate, powers of both betas, rows, wanted...), the loss."""
     variables = list(network.trainable.values())
     first = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
     second = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
@@ -103,23 +131,8 @@ def fit(
             )  # fmt: skip
         return value
 
-    traced = tf.function(step, reduce_retracing=True)
-    losses: list[float] = []
-    recent: list[Any] = []
-    for number in range(steps):
-        powers = np.array([_BETA_1, _BETA_2], np.float64) ** (number + 1)
-        batch = [tf.constant(part) for part in next(batches)]
-        now = tf.constant(_rate_at(number, steps, rate), tf.float32)
-        recent.append(traced(now, tf.constant(powers, tf.float32), *batch))
-        if len(recent) == _TOLD_EVERY or number == steps - 1:
-            losses += [float(value) for value in recent]
-            recent = []
-            if not math.isfinite(losses[-1]):
-                raise StartError(
-                    f"training diverged at step {number}", hint="take a lower learning rate"
-                )
-            report(number + 1, steps, f"loss {np.mean(losses[-100:]):.4f}")
-    return losses
+    compiled: Callable[..., Any] = tf.function(step, jit_compile=True)
+    return compiled
 
 
 def _rate_at(number: int, steps: int, highest: float) -> float:

@@ -202,14 +202,14 @@ class MixedNet:
 
     def _mixed(self, flow: Any, number: int, block: Block) -> Any:
         tf = self._tf
-        longest = max(block.kernels)
-        steps = flow.shape[1] - longest + 1
+        steps = flow.shape[1] - max(block.kernels) + 1
         results: list[Any] = []
         for share, part in enumerate(tf.split(flow, len(block.kernels), axis=-1)):
             kernel = self.trainable[f"block{number}/kernel{share}"]
-            newest = part[:, -(steps + kernel.shape[0] - 1) :, None, :]
-            result = tf.nn.depthwise_conv2d(newest, kernel[:, None, :, None], [1, 1, 1, 1], "VALID")
-            results.append(result[:, :, 0])
+            newest = part[:, -(steps + kernel.shape[0] - 1) :]
+            # As a product of matrices: depthwise convolutions take a processor half as long again.
+            mixed = tf.matmul(_along_time(tf, kernel, steps), tf.transpose(newest, [2, 1, 0]))
+            results.append(tf.transpose(mixed, [2, 1, 0]))
         return tf.concat(results, -1) if len(results) > 1 else results[0]
 
     def _normalised(self, flow: Any, name: str, *, training: bool) -> Any:
@@ -255,3 +255,12 @@ class MixedNet:
 
     def _add(self, name: str, value: Floats) -> None:
         self.trainable[name] = self._tf.Variable(value)
+
+
+def _along_time(tf: Any, kernel: Any, steps: int) -> Any:
+    """A kernel [taps, channels] as matrices [channels, steps, steps + taps - 1] that slide it."""
+    inputs = steps + kernel.shape[0] - 1
+    # A row with `steps` noughts after the taps, read again and again, moves on by one each time.
+    row = tf.pad(tf.transpose(kernel), [[0, 0], [0, steps]])
+    rows = tf.tile(row, [1, steps])[:, : steps * inputs]
+    return tf.reshape(rows, [-1, steps, inputs])

@@ -38,7 +38,7 @@ _LEAST_LETTERS = 3
 _ALLOWED = re.compile(r"[A-Za-z][A-Za-z' -]*")
 _SIGNS = re.compile(r"[^A-Za-z' -]")
 _VOWELS = frozenset("aeiouAEIOU@3V0&")
-_DEADLINE_S = 60.0
+_DEADLINE_S, _DEADLINE_OF_EACH_S = 60.0, 0.02
 _NEAR = 0.6
 """Edit distance per phoneme under which a word counts as sounding alike."""
 _DIFFERENT = 0.9
@@ -112,7 +112,8 @@ def pronounced(texts: Sequence[str]) -> list[tuple[str, ...]]:
     spoken = "".join(f"{re.sub(_SIGNS, ' ', text)} .\n" for text in texts)
     done = subprocess.run(
         ["espeak-ng", "-q", "-v", "en-us", "-x", "--sep=_"],
-        input=spoken, capture_output=True, text=True, timeout=_DEADLINE_S, check=False,
+        input=spoken, capture_output=True, text=True, check=False,
+        timeout=_DEADLINE_S + len(texts) * _DEADLINE_OF_EACH_S,
     )  # fmt: skip
     lines = done.stdout.splitlines()
     if done.returncode or len(lines) != len(texts):

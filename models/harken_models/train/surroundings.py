@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Sound = NDArray[np.float64]
 
-__all__ = ["PARTS", "RATE", "Surroundings", "gather"]
+__all__ = ["PARTS", "RATE", "Surroundings", "as_wake_words_hear", "gather"]
 
 RATE = 16_000
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -42,6 +42,13 @@ _TALKERS_FOR_VALIDATION = ("ivrvoice-ru",)
 
 
 signal = cast("Any", _signal)
+
+
+def as_wake_words_hear(microphone: Samples) -> Samples:
+    """What the device's wake words are given of int16 [n] while nothing plays: whole hops of it."""
+    cleaner = Cleaner()
+    cleaner.switch(Cleaner.HIGHPASS | Cleaner.NOISE | Cleaner.GAIN)
+    return cleaner.run(microphone, None)[0]
 
 
 def gather(folder: Path, part: Part, sentences: Sequence[Samples], rooms: int, seed: int) -> None:
@@ -163,9 +170,7 @@ class Surroundings:
             if rms > 0:
                 snr = rng.uniform(lowest, highest)
                 total += background * (reference / rms * 10 ** (-snr / 20))
-        cleaner = Cleaner()
-        cleaner.switch(Cleaner.HIGHPASS)  # what the models hear of it where nothing plays
-        return cleaner.run(to_int16(total), None)[1]
+        return as_wake_words_hear(to_int16(total))
 
     def _backgrounds(
         self, count: int, rng: np.random.Generator

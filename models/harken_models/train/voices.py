@@ -18,16 +18,10 @@ from typing import Final, Literal
 from harken.errors import ModelError, StartError
 from harken_models.store import weights
 
-__all__ = ["NATURAL", "PACKAGES", "Part", "Voice", "installed_voices", "part_of"]
+__all__ = ["NATURAL", "Part", "Voice", "installed_voices", "missing_voices", "part_of"]
 
 Part = Literal["train", "validation", "test"]
 
-PACKAGES: Final = (
-    "apt-get install espeak-ng flite festival festvox-kallpc16k festvox-kdlpc16k "
-    "festvox-us-slt-hts festvox-czech-ph festvox-suopuhe-lj festvox-italp16k; "
-    "pip install --group voices; harken models pull piper-joe"
-)
-"""What brings every engine and voice."""
 _DEADLINE_S = 20.0
 # Whole talkers, never trained on: an American, a Scot and a Briton.
 _HELD_OUT: Final = frozenset({"kd", "awb", "pico-gb"})
@@ -46,6 +40,14 @@ _FESTIVAL: Final = {
     "czech/czech_krb": ("czech_krb", "krb"),
     "czech/czech_machac": ("czech_machac", "machac"),
 }
+_FESTVOX: Final = {
+    "english/kal_diphone": "kallpc16k", "english/ked_diphone": "kdlpc16k",
+    "us/cmu_us_slt_arctic_hts": "us-slt-hts",
+    "italian/lp_diphone": "italp16k", "italian/pc_diphone": "itapc16k",
+    "finnish/suo_fi_lj_diphone": "suopuhe-lj", "finnish/hy_fi_mv_diphone": "suopuhe-mv",
+    "czech/czech_ph": "czech-ph", "czech/czech_dita": "czech-dita",
+    "czech/czech_krb": "czech-krb", "czech/czech_machac": "czech-machac",
+}  # fmt: skip
 _FESTIVAL_ROOT: Final = Path("/usr/share/festival/voices")
 _PICO: Final = {"en-US": "pico-us", "en-GB": "pico-gb", "de-DE": "pico-de", "it-IT": "pico-it"}
 _ACCENTS: Final = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-us")
@@ -86,9 +88,26 @@ def installed_voices() -> list[Voice]:
     voices = [*_piper(), *_flite(), *_festival(), *_pico(), *_espeak()]
     if not voices:
         raise StartError(
-            "no text-to-speech engine is installed: nobody can say the phrase", hint=PACKAGES
+            "no text-to-speech engine is installed: nobody can say the phrase",
+            hint="; ".join(missing_voices()),
         )
     return voices
+
+
+def missing_voices() -> list[str]:
+    """The commands that bring every engine and voice that is not installed."""
+    packages = [name for name in ("espeak-ng", "flite", "festival") if shutil.which(name) is None]
+    packages += [
+        f"festvox-{name}"
+        for folder, name in _FESTVOX.items()
+        if not (_FESTIVAL_ROOT / folder).is_dir()
+    ]
+    commands = [f"apt-get install {' '.join(packages)}"] if packages else []
+    if not _pico():
+        commands.append("pip install --group voices (it is built with gcc)")
+    if not _piper():
+        commands.append("pip install -e '.[local]' && harken models pull piper-joe")
+    return commands
 
 
 def part_of(voice: Voice) -> Part:

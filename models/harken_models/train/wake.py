@@ -42,7 +42,7 @@ __all__ = ["Trained", "train"]
 
 _BLOCKS_AN_HOUR = 120
 _HARD = 4000
-_VERSION = 1
+_VERSION = 2
 """Counted up whenever the same settings would give another model, so that no old stage is taken."""
 _NATURAL_SHARE = 0.65
 _CHECKED_ROWS = 30_000
@@ -57,6 +57,7 @@ class Trained:
         packed: the `.hkm` file.
         checked_steps: steps in which the two were compared, none of them differing.
         losses: of every batch, round after round.
+        seconds: that each stage took, whenever it was made.
         scenes: folders with the scenes of each part, of what was said (`wake_clips`).
         clips: folder of what was said.
     """
@@ -65,6 +66,7 @@ class Trained:
     packed: bytes
     checked_steps: int
     losses: list[list[float]]
+    seconds: dict[str, float]
     scenes: Path
     clips: Path
 
@@ -207,13 +209,15 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> Trained:
     """
     stages = _Stages(recipe, Work(folder, progress))
     prepared_tensorflow()
-    clips = stages.clips(stages.confusables())
+    alike = stages.confusables()
+    clips = stages.clips(alike)
     around = stages.surroundings(clips)
     scenes = {part: stages.scenes(part, clips, around) for part in PARTS}
     first = stages.first_round(clips, scenes["train"])
     mined = stages.mined(around, first)
     second = stages.second_round(clips, scenes["train"], first, mined)
     model = stages.model(scenes["train"], second)
+    every = (alike, clips, around, *scenes.values(), first, mined, second, model)
     return Trained(
         model=(model.folder / "model.tflite").read_bytes(),
         packed=(model.folder / "model.hkm").read_bytes(),
@@ -221,6 +225,7 @@ def train(recipe: Recipe, folder: Path, progress: Progress) -> Trained:
         losses=[
             json.loads((stage.folder / "losses.json").read_bytes()) for stage in (first, second)
         ],
+        seconds={stage.folder.name: stage.seconds for stage in every},
         scenes=folder,
         clips=clips.folder,
     )

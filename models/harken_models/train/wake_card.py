@@ -104,7 +104,7 @@ def _write_card(path: Path, recipe: Recipe, trained: Trained, results: Results, 
         Section("What sounds alike", _alike(results)),
         Section("Data and licences", _data(recipe)),
         Section("Limits", _limits(results)),
-        Section("Made by", _made_by(recipe, trained)),
+        Section("Made by", _made_by(recipe, trained, results)),
     ]
     write_card(path, f"Wake word “{recipe.phrase}”", intro, sections)
 
@@ -197,11 +197,14 @@ def _limits(results: Results) -> str:
     )
 
 
-def _made_by(recipe: Recipe, trained: Trained) -> str:
+def _made_by(recipe: Recipe, trained: Trained, results: Results) -> str:
     settings = json.dumps(recipe.part(*type(recipe).__dataclass_fields__), sort_keys=True)
     steps = sum(len(round_) for round_ in trained.losses)
+    stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in results.seconds.items())
     return (
         f'`harken models train-wake "{recipe.phrase}"`, Harken {version("harken")}, TensorFlow '
         f"{version('tensorflow-cpu')}; {steps:,} batches, the second round with "
-        f"false accepts of the first among them. Settings: `{settings}`"
+        f"false accepts of the first among them. It took {sum(results.seconds.values()) / 60:.0f} "
+        f"minutes on {results.cores} cores, and measuring a little more (seconds: {stages}). "
+        f"Settings: `{settings}`"
     )

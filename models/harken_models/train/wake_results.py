@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from harken_models.core import Features, Model
 from harken_models.scenes import corpora
+from harken_models.train.surroundings import as_wake_words_hear
 from harken_models.train.voices import NATURAL
 from harken_models.train.wake_clips import read_clips
 from harken_models.train.wake_measure import (
@@ -88,6 +90,7 @@ class Results(msgspec.Struct, frozen=True):
         macs: multiply-accumulates a step of 30 ms.
         model_bytes, packed_bytes, state_bytes: sizes.
         checked_steps: compared with TensorFlow Lite Micro, none differing.
+        seconds: that each stage of the training took, on so many `cores`.
     """
 
     cutoff: float
@@ -104,6 +107,8 @@ class Results(msgspec.Struct, frozen=True):
     packed_bytes: int
     state_bytes: int
     checked_steps: int
+    seconds: dict[str, float]
+    cores: int
 
     def recall(self, *engines: str) -> float:
         """Of some engines' voices, or of all; 0 where none was tested."""
@@ -165,6 +170,8 @@ def measure(recipe: Recipe, trained: Trained, report: Report) -> Results:
         packed_bytes=len(packed),
         state_bytes=Model(packed).state_size,
         checked_steps=trained.checked_steps,
+        seconds=trained.seconds,
+        cores=os.cpu_count() or 1,
     )  # fmt: skip
 
 
@@ -182,12 +189,12 @@ def _recordings(hours: float) -> Iterator[Rows]:
         joined = np.concatenate(waiting)
         whole = len(joined) // (16_000 * _PIECE_S) * 16_000 * _PIECE_S
         if whole:
-            yield features.run(joined[:whole])
+            yield features.run(as_wake_words_hear(joined[:whole]))
             left -= whole // (16_000 * _PIECE_S)
         if left <= 0:
             return
         waiting = [joined[whole:]]
-    yield features.run(waiting[0])
+    yield features.run(as_wake_words_hear(waiting[0]))
 
 
 def _by_kind(stream: Stream, cutoff: float) -> list[Accepts]:

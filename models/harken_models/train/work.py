@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,10 +30,11 @@ _NOTE = "stage.json"
 
 @dataclass(frozen=True)
 class Stage:
-    """A finished stage: the folder with its files, and a hash of all of them."""
+    """A finished stage: the folder with its files, a hash of all of them, and how long it took."""
 
     folder: Path
     digest: str
+    seconds: float
 
 
 class Work:
@@ -82,13 +84,15 @@ class Work:
         with self._writing():
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir()
+            began = time.monotonic()
             with self._progress.showing(about) as report:
                 make(fresh, report)
-            digest = _digest(fresh)
-            (fresh / _NOTE).write_text(json.dumps({"key": key, "digest": digest}), encoding="utf-8")
+            done = Stage(place, _digest(fresh), round(time.monotonic() - began, 1))
+            note = {"key": key, "digest": done.digest, "seconds": done.seconds}
+            (fresh / _NOTE).write_text(json.dumps(note), encoding="utf-8")
             shutil.rmtree(place, ignore_errors=True)
             fresh.rename(place)
-        return Stage(place, digest)
+        return done
 
     @contextmanager
     def _writing(self) -> Generator[None]:
@@ -105,7 +109,7 @@ def _finished(place: Path, key: str) -> Stage | None:
     try:
         note = json.loads((place / _NOTE).read_bytes())
         if note["key"] == key and note["digest"] == _digest(place):
-            return Stage(place, note["digest"])
+            return Stage(place, note["digest"], note["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
