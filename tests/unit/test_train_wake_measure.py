@@ -66,8 +66,13 @@ def test_without_any_engine_the_packages_are_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(voices, "find_spec", lambda _name: None)
     with pytest.raises(StartError, match="no text-to-speech engine") as missing:
         installed_voices()
-    assert "espeak-ng" in missing.value.hint
-    assert "flite" in missing.value.hint
+    assert "apt-get install espeak-ng flite festival" in missing.value.hint
+    assert "pip install --group voices" in missing.value.hint
+    assert "harken models pull piper-joe" in missing.value.hint
+
+
+def test_every_voice_of_festival_has_a_package() -> None:
+    assert voices._FESTVOX.keys() == voices._FESTIVAL.keys()
 
 
 def test_the_network_fits_a_small_processor() -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "PICTURES",
     "SCENES",
     "TRAINING",
+    "TRAINING_WORDS",
     "VAD",
     "WAKE",
     "WORDS",
@@ -42,6 +43,7 @@ _BROUGHT_BY: Final = {
     "tflite_micro": "pip install --group train",
     "speexdsp": "apt-get install libspeexdsp1",
     "ffmpeg": "apt-get install ffmpeg",
+    "espeak-ng": "apt-get install espeak-ng",
     "qemu-system-arm": "apt-get install qemu-system-arm",
     "arm-none-eabi-gcc": "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi",
 }
@@ -123,5 +125,7 @@ NOISE: Final = SCENES.adding("pystoi", "speechmos", "librosa", "onnxruntime")
 TRAINING: Final = replace(
     SCENES.adding("tensorflow", "tflite_micro", "matplotlib"), splits=("train", "test")
 )
+TRAINING_WORDS: Final = replace(TRAINING, programs=(*TRAINING.programs, "espeak-ng"))
+"""Training wake words; espeak-ng knows how what is said sounds."""
 PICTURES: Final = Needs(modules=("matplotlib",), programs=("ffmpeg",), splits=("train", "test"))
 """Drawing, and listing the talkers of both splits."""

@@ -24,7 +24,7 @@ from harken_models.scenes.loudspeaker import Loudspeaker
 from harken_models.scenes.mix import at_snr, echo_scene, fftconvolve, level, to_int16
 from harken_models.scenes.room import random_room
 from harken_models.train.speaking import Utterance, spoken
-from harken_models.train.voices import NATURAL, PACKAGES, installed_voices, part_of
+from harken_models.train.voices import NATURAL, installed_voices, missing_voices, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ def phrases(text: str, report: Report, *, quick: bool = False) -> list[Phrase]:
     if not any(each.voice.engine in NATURAL for each in wanted):
         raise StartError(
             "no voice is installed that was held out of training: nobody can say the phrase",
-            hint=PACKAGES,
+            hint="; ".join(missing_voices()),
         )
     said = _kept(wanted, report)
     return [
@@ -162,12 +162,12 @@ def hear_phrase(phrase: Phrase, surroundings: Surroundings) -> Samples:
     """A phrase as the device's models hear it: 3 s of the surroundings, the phrase, 1.5 s.
 
     Returns:
-        int16 [n], 16 kHz, after the `Cleaner`.
+        int16 [n], 16 kHz, the output of the `Cleaner` with everything on.
     """
     if surroundings.startswith("playback"):
         scene = _playback_scene(phrase)
         reference = scene.reference if surroundings == "playback" else None
-        return Cleaner().run(scene.mic, reference)[1][_PLAYED_BEFORE_S * RATE :]
+        return Cleaner().run(scene.mic, reference)[0][_PLAYED_BEFORE_S * RATE :]
     rng = np.random.default_rng([_SEED, phrase.number, SURROUNDINGS.index(surroundings)])
     dry, near_dbfs = _laid_out(phrase), float(rng.uniform(*_NEAR_DBFS))
     sound: Signal = dry if surroundings == "quiet" else _in_room(dry, rng)
@@ -179,7 +179,7 @@ def hear_phrase(phrase: Phrase, surroundings: Surroundings) -> Samples:
     if surroundings == "music":
         sound = at_snr(sound, _some_music(len(dry), rng), _SNR_DB)
     sound = sound + rng.standard_normal(len(sound)) * 32_768 * 10 ** (-72 / 20)
-    return Cleaner().run(to_int16(sound), None)[1]
+    return Cleaner().run(to_int16(sound), None)[0]
 
 
 @lru_cache(maxsize=1)
@@ -273,4 +273,4 @@ def hear_block(case: BlockCase) -> Samples:
         around = noise(kind, 30.0, rng, "test") if case.number % 2 else _some_music(60 * RATE, rng)
         sound = at_snr(sound, around, float(rng.uniform(0, 15)))
     sound = sound + rng.standard_normal(count) * 32_768 * 10 ** (-72 / 20)
-    return Cleaner().run(to_int16(sound), None)[1][: count // HOP * HOP]
+    return Cleaner().run(to_int16(sound), None)[0][: count // HOP * HOP]
