@@ -6,51 +6,49 @@
 #define QUARTER 8191
 #define HALF 16383
 
-static inline int16_t round_q15(int32_t product) {
-    return (int16_t)((product + (1 << 14)) >> 15);
+static inline halves twiddle_at(const int16_t *table, unsigned n) {
+    return (halves){table[2 * n], table[2 * n + 1]};
 }
 
-static inline complex16 scaled(complex16 a, int32_t factor) {
-    return (complex16){round_q15(a.r * factor), round_q15(a.i * factor)};
+// One radix-4 butterfly over a quarter of what is in `at`, and the three that lie `span` apart after it.
+static inline void butterfly(fft_bin *at, unsigned span, halves a, halves b, halves c, halves d) {
+    halves even = halves_sum(a, c);
+    halves odd = halves_difference(a, c);
+    halves outer = halves_sum(b, d);
+    halves cross = halves_difference(b, d);
+    at[0].value = halves_sum(even, outer);
+    at[2 * span].value = halves_difference(even, outer);
+    at[span].value = halves_difference_j(odd, cross);
+    at[3 * span].value = halves_sum_j(odd, cross);
 }
 
-static inline complex16 product(complex16 a, const int16_t *twiddle) {
-    int32_t r = twiddle[0];
-    int32_t i = twiddle[1];
-    return (complex16){round_q15(a.r * r - a.i * i), round_q15(a.r * i + a.i * r)};
+// The first butterflies of all blocks. Their twiddles are 32767, which as Q15 leaves what is below a half as it is.
+static void untwiddled(fft_bin *bins, unsigned span) {
+    for (fft_bin *at = bins; at < bins + FFT_COMPLEX; at += 4 * span) {
+        butterfly(at, span, halves_scaled(at[0].value, QUARTER), halves_scaled(at[span].value, QUARTER),
+                  halves_scaled(at[2 * span].value, QUARTER), halves_scaled(at[3 * span].value, QUARTER));
+    }
 }
 
-static inline complex16 sum(complex16 a, complex16 b) {
-    return (complex16){(int16_t)(a.r + b.r), (int16_t)(a.i + b.i)};
-}
-
-static inline complex16 difference(complex16 a, complex16 b) {
-    return (complex16){(int16_t)(a.r - b.r), (int16_t)(a.i - b.i)};
-}
-
-// One radix-4 butterfly over four values `span` apart; `stride` is its step through the twiddles.
-static inline void butterfly(fft_bin *at, unsigned span, unsigned twiddle) {
-    complex16 a = scaled(at[0].value, QUARTER);
-    complex16 b = product(scaled(at[span].value, QUARTER), &fft_twiddles[2 * twiddle]);
-    complex16 c = product(scaled(at[2 * span].value, QUARTER), &fft_twiddles[4 * twiddle]);
-    complex16 d = product(scaled(at[3 * span].value, QUARTER), &fft_twiddles[6 * twiddle]);
-    complex16 even = sum(a, c);
-    complex16 odd = difference(a, c);
-    complex16 outer = sum(b, d);
-    complex16 cross = difference(b, d);
-    at[0].value = sum(even, outer);
-    at[2 * span].value = difference(even, outer);
-    at[span].value = (complex16){(int16_t)(odd.r + cross.i), (int16_t)(odd.i - cross.r)};
-    at[3 * span].value = (complex16){(int16_t)(odd.r - cross.i), (int16_t)(odd.i + cross.r)};
+// Butterfly `k` of all blocks.
+static void twiddled(fft_bin *bins, unsigned span, unsigned k) {
+    unsigned at_once = k * (FFT_COMPLEX / 4 / span);
+    halves once = twiddle_at(fft_twiddles, at_once);
+    halves twice = twiddle_at(fft_twiddles, 2 * at_once);
+    halves thrice = twiddle_at(fft_twiddles, 3 * at_once);
+    for (fft_bin *at = bins + k; at < bins + FFT_COMPLEX; at += 4 * span) {
+        halves b = halves_product(halves_scaled(at[span].value, QUARTER), once);
+        halves c = halves_product(halves_scaled(at[2 * span].value, QUARTER), twice);
+        halves d = halves_product(halves_scaled(at[3 * span].value, QUARTER), thrice);
+        butterfly(at, span, halves_scaled(at[0].value, QUARTER), b, c, d);
+    }
 }
 
 void fft_complex(fft_bin *bins) {
     for (unsigned span = 1; span < FFT_COMPLEX; span *= 4) {
-        unsigned stride = FFT_COMPLEX / 4 / span;
-        for (unsigned block = 0; block < FFT_COMPLEX; block += 4 * span) {
-            for (unsigned k = 0; k < span; k++) {
-                butterfly(bins + block + k, span, k * stride);
-            }
+        untwiddled(bins, span);
+        for (unsigned k = 1; k < span; k++) {
+            twiddled(bins, span, k);
         }
     }
 }
@@ -61,12 +59,12 @@ static inline uint32_t energy_of(int32_t r, int32_t i) {
 
 void fft_real_energy(fft_bin *bins) {
     for (unsigned k = 1; k <= FFT_COMPLEX / 2; k++) {
-        complex16 low = scaled(bins[k].value, HALF);
-        complex16 mirrored = bins[FFT_COMPLEX - k].value;
+        halves low = halves_scaled(bins[k].value, HALF);
+        halves mirrored = bins[FFT_COMPLEX - k].value;
         mirrored.i = (int16_t)-mirrored.i;
-        complex16 high = scaled(mirrored, HALF);
-        complex16 even = sum(low, high);
-        complex16 odd = product(difference(low, high), &split_twiddles[2 * (k - 1)]);
+        halves high = halves_scaled(mirrored, HALF);
+        halves even = halves_sum(low, high);
+        halves odd = halves_product(halves_difference(low, high), twiddle_at(split_twiddles, k - 1));
         // The real and imaginary parts are halved before the squares, as the reference stores them.
         bins[k].energy = energy_of((int16_t)((even.r + odd.r) >> 1), (int16_t)((even.i + odd.i) >> 1));
         bins[FFT_COMPLEX - k].energy =

@@ -4,17 +4,14 @@
 
 #include <stdint.h>
 
+#include "halves.h"
+
 #define FFT_REAL 512
 #define FFT_COMPLEX (FFT_REAL / 2)
 
-typedef struct {
-    int16_t r;
-    int16_t i;
-} complex16;
-
 // One place of the transform: a complex value, later its energy.
 typedef union {
-    complex16 value;
+    halves value;
     uint32_t energy;
 } fft_bin;
 

@@ -24,11 +24,6 @@
 // A path that may have changed by this much in a step, Q16, is still being learnt.
 #define MUCH 256
 
-typedef struct {
-    int64_t r;
-    int64_t i;
-} complex64;
-
 static uint32_t decayed(uint32_t power, unsigned partitions) {
     while (partitions--) {
         power -= power >> 2;
@@ -51,7 +46,7 @@ static inline uint32_t magnitude(int32_t value) {
     return value < 0 ? 0u - (uint32_t)value : (uint32_t)value;
 }
 
-// Makes room for the loudest block in the ring, or gives back what a loud one no longer needs.
+// Makes room for the loudest block, or gives back what a loud one no longer needs.
 static void scale_sound(harken_kalman *state) {
     int32_t needed = 0;
     for (unsigned p = 0; p < P; p++) {
@@ -63,8 +58,8 @@ static void scale_sound(harken_kalman *state) {
         return;
     }
     state->sound_exponent = needed;
-    kalman_sound *sound = state->sound[0];
-    for (kalman_sound *end = sound + KALMAN_BINS * P; sound < end; sound++) {
+    halves *sound = state->sound[0];
+    for (halves *end = sound + KALMAN_BINS * P; sound < end; sound++) {
         if (more > 0) {
             sound->r = (int16_t)(sound->r >> more);
             sound->i = (int16_t)(sound->i >> more);
@@ -86,18 +81,21 @@ void harken_kalman_hear(harken_kalman *state, const int16_t *samples) {
     for (unsigned k = 0; k < KALMAN_BINS; k++) {
         peak |= magnitude(bins[k].r) | magnitude(bins[k].i);
     }
-    unsigned slot = state->newest ? state->newest - 1 : P - 1;
-    state->newest = slot;
-    state->peak_bits[slot] = (uint8_t)bit_length32(peak);
+    memmove(state->peak_bits + 1, state->peak_bits, P - 1);
+    state->peak_bits[0] = (uint8_t)bit_length32(peak);
     for (unsigned k = 0; k < KALMAN_BINS; k++) {
-        state->sound[k][slot] = (kalman_sound){0, 0};
+        halves older[P - 1];
+        halves *sound = state->sound[k];
+        memcpy(older, sound, sizeof(older));
+        memcpy(sound + 1, older, sizeof(older));
+        sound[0] = (halves){0, 0};
     }
     scale_sound(state);
     int32_t exponent = state->sound_exponent;
     int32_t half = exponent ? 1 << (exponent - 1) : 0;
     for (unsigned k = 0; k < KALMAN_BINS; k++) {
-        state->sound[k][slot].r = (int16_t)((bins[k].r + half) >> exponent);
-        state->sound[k][slot].i = (int16_t)((bins[k].i + half) >> exponent);
+        state->sound[k][0].r = (int16_t)((bins[k].r + half) >> exponent);
+        state->sound[k][0].i = (int16_t)((bins[k].i + half) >> exponent);
     }
 }
 
@@ -105,30 +103,32 @@ static inline int32_t limited(int64_t value, int32_t most) {
     return (int32_t)(value > most ? most : value < -most ? -most : value);
 }
 
-// Adds the echo from `count` partitions whose blocks lie one after the other in the ring.
-static inline complex64 add_echo(
-    complex64 echo, const complex32 *path, const kalman_sound *sound, unsigned count) {
-    for (const complex32 *end = path + count; path < end; path++, sound++) {
-        int32_t r = sound->r;
-        int32_t i = sound->i;
-        echo.r += (int64_t)path->r * r;
-        echo.r += (int64_t)path->i * -i;
-        echo.i += (int64_t)path->r * i;
-        echo.i += (int64_t)path->i * r;
+// In the unit of spectra, at most what the inverse transform takes.
+static inline int32_t echo_part(int64_t sum, int up) {
+    return limited(up >= 0 ? sum * (1 << up) : sum >> -up, (1 << 27) - 1);
+}
+
+// The echo in a bin. Products of real and imaginary parts are added up apart, / 2^16, so that sums of twelve
+// stay within 32 bits.
+static inline complex32 echo_in(const complex32 *path, const halves *sound, int up) {
+    int32_t rr = 0;
+    int32_t ii = 0;
+    int32_t ri = 0;
+    int32_t ir = 0;
+    for (const complex32 *end = path + P; path < end; path++, sound++) {
+        rr = halves_add_r(rr, path->r, *sound);
+        ii = halves_add_i(ii, path->i, *sound);
+        ri = halves_add_i(ri, path->r, *sound);
+        ir = halves_add_r(ir, path->i, *sound);
     }
-    return echo;
+    return (complex32){echo_part((int64_t)rr - ii, up), echo_part((int64_t)ri + ir, up)};
 }
 
 void harken_kalman_estimate(const harken_kalman *state, complex32 *spectrum, int32_t *echo) {
     fft320_frame frame;
-    int shift = PATH_POINT - state->sound_exponent;
-    unsigned newest = state->newest;
+    int up = state->sound_exponent - (PATH_POINT - 16);
     for (unsigned k = 0; k < KALMAN_BINS; k++) {
-        complex64 sum = {0, 0};
-        sum = add_echo(sum, state->path[k], state->sound[k] + newest, P - newest);
-        sum = add_echo(sum, state->path[k] + P - newest, state->sound[k], newest);
-        spectrum[k].r = limited(sum.r >> shift, (1 << 27) - 1);
-        spectrum[k].i = limited(sum.i >> shift, (1 << 27) - 1);
+        spectrum[k] = echo_in(state->path[k], state->sound[k], up);
     }
     fft320_inverse(spectrum, &frame);
     memcpy(echo, frame.samples + KALMAN_HOP, KALMAN_HOP * sizeof(*echo));
@@ -136,31 +136,39 @@ void harken_kalman_estimate(const harken_kalman *state, complex32 *spectrum, int
 
 // What all partitions of a bin have in common for one step.
 typedef struct {
-    complex32 error;  // with its leading bit at 28
-    uint32_t inverse; // 16 bits of 1 / (echo that is left + what is no echo)
-    int path_shift;   // to what is learnt
-    int doubt_shift;  // to what is no longer in doubt, Q16
+    halves error;          // with its leading bit at 14
+    uint32_t path_inverse; // 1 / (echo that is left + what is no echo), with its leading bit at 30 or below
+    uint32_t doubt_inverse;
+    int path_shift;  // to what is learnt, 1 to 31
+    int doubt_shift; // to what is no longer in doubt, Q16, 1 to 31
 } kalman_gain;
 
-static inline uint32_t power_of(kalman_sound sound) {
-    return (uint32_t)(sound.r * sound.r + sound.i * sound.i);
+static inline uint32_t high_of(uint32_t a, uint32_t b) {
+    return (uint32_t)(((uint64_t)a * b) >> 32);
+}
+
+// Bits `shift` to `shift` + 31; 1 to 31.
+static inline uint32_t middle_of(uint64_t value, int shift) {
+    return (uint32_t)value >> shift | (uint32_t)(value >> 32) << (32 - shift);
 }
 
 // The echo expected to be left in a bin, as power.
 static inline uint64_t doubtful(const harken_kalman *state, unsigned k) {
     const uint32_t *doubt = state->doubt[k];
-    const kalman_sound *sound = state->sound[k] + state->newest;
-    const kalman_sound *last = state->sound[k] + P - 1;
+    const halves *sound = state->sound[k];
     uint64_t sum = 0;
-    for (unsigned p = 0; p < P; p++) {
-        sum += (uint64_t)(power_of(*sound) >> 2) * doubt[p];
-        sound = sound == last ? last - (P - 1) : sound + 1;
+    for (const halves *end = sound + P; sound < end; sound++) {
+        sum += (uint64_t)(halves_power(*sound) >> 2) * *doubt++;
     }
     return sum;
 }
 
 static int clamped(int value, int low, int high) {
     return value < low ? low : value > high ? high : value;
+}
+
+static inline int16_t normal(int32_t value, int up) {
+    return (int16_t)(up >= 0 ? value * (1 << up) : value >> -up);
 }
 
 static kalman_gain gain_of(harken_kalman *state, unsigned k, complex32 error) {
@@ -173,31 +181,41 @@ static kalman_gain gain_of(harken_kalman *state, unsigned k, complex32 error) {
     state->unlearnt[k] = pseudo_whole(echo, 10);
     pseudo_float all = pseudo_sum(echo, pseudo_of(state->near[k] + LEAST_NEAR, -2 * KALMAN_POINT));
     int exponent = all.exponent + 15;
-    int spare = 29 - bit_length32(magnitude(error.r) | magnitude(error.i));
+    int up = 15 - bit_length32(magnitude(error.r) | magnitude(error.i));
+    uint32_t inverse = 0x7fffffffu / (all.mantissa >> 15) << 15;
+    int path_shift = 25 + exponent + up - state->doubt_exponent - sound_point;
+    // Each bin's turn comes every other step, and counts twice.
+    int doubt_shift = 30 + exponent - state->doubt_exponent - 2 * sound_point;
+    // What is over 31 is taken off the inverse.
     return (kalman_gain){
-        .error = {error.r * (1 << spare), error.i * (1 << spare)},
-        .inverse = 0x7fffffffu / (all.mantissa >> 15),
-        .path_shift = clamped(10 + exponent + spare - state->doubt_exponent - sound_point, 0, 63),
-        .doubt_shift = clamped(31 + exponent - state->doubt_exponent - 2 * sound_point, 1, 63),
+        .error = {normal(error.r, up), normal(error.i, up)},
+        .path_inverse = inverse >> clamped(path_shift - 31, 0, 31),
+        .doubt_inverse = inverse >> clamped(doubt_shift - 31, 0, 31),
+        .path_shift = clamped(path_shift, 1, 31),
+        .doubt_shift = clamped(doubt_shift, 1, 31),
     };
 }
 
-// Moves `count` partitions of a bin towards the error. Not inlined, since compilers for 32 bits then widen
-// what is the same for all partitions to 64 bits, and multiply in 64 by 64.
+// A part of the path, moved by as much as `product` says.
+static inline int32_t moved(int32_t path, int64_t product, int shift) {
+    int32_t by = (int32_t)middle_of((uint64_t)product, shift);
+    return within_30_bits(saturated_sum(path, by));
+}
+
+// Moves a bin's path towards the error. Not inlined: it needs all registers for itself.
 static __attribute__((noinline)) void correct(
-    const kalman_gain *gain, complex32 *path, const uint32_t *doubt, const kalman_sound *sound, unsigned count) {
-    int shift = gain->path_shift;
-    for (complex32 *end = path + count; path < end; path++, doubt++, sound++) {
-        int32_t step = (int32_t)(((uint64_t)*doubt * gain->inverse) >> 17);
-        int32_t r = sound->r;
-        int32_t i = sound->i;
+    const kalman_gain *gain, complex32 *path, const uint32_t *doubt, const halves *sound) {
+    const halves error = gain->error;
+    const uint32_t inverse = gain->path_inverse;
+    const int shift = gain->path_shift;
+    for (complex32 *end = path + P; path < end; path++) {
+        int32_t step = (int32_t)high_of(*doubt++, inverse);
+        halves heard = *sound++;
         // The error times the reference's conjugate.
-        int64_t real = (int64_t)gain->error.r * r;
-        real += (int64_t)gain->error.i * i;
-        int64_t imaginary = (int64_t)gain->error.i * r;
-        imaginary += (int64_t)gain->error.r * -i;
-        path->r = limited(path->r + (((int64_t)(int32_t)(real >> 15) * step) >> shift), PATH_MOST);
-        path->i = limited(path->i + (((int64_t)(int32_t)(imaginary >> 15) * step) >> shift), PATH_MOST);
+        int64_t r = (int64_t)halves_turned_r(error, heard) * step;
+        int64_t i = (int64_t)halves_turned_i(error, heard) * step;
+        path->r = moved(path->r, r, shift);
+        path->i = moved(path->i, i, shift);
     }
 }
 
@@ -211,28 +229,32 @@ static inline uint32_t path_power(complex32 path) {
 // How the doubt in all bins changes in a step.
 typedef struct {
     uint32_t added; // from a path's power to what it adds to the doubt, Q8
-    uint32_t kept;  // of the doubt, Q16
+    uint32_t kept;  // of the doubt, Q16, less than all
     uint32_t most;
     uint32_t floors[P]; // least power of the path that may change, Q20
     uint64_t strength[P];
 } kalman_drift;
 
-// Lessens the doubt in partitions `first` to `last` of a bin by what was learnt, and adds what may have changed.
-static inline void settle(
-    kalman_drift *drift, const kalman_gain *gain, const complex32 *path, uint32_t *doubt,
-    const kalman_sound *sound, unsigned first, unsigned last) {
-    for (unsigned p = first; p < last; p++) {
-        uint32_t step = (uint32_t)(((uint64_t)doubt[p] * gain->inverse) >> 17);
-        uint64_t settled = ((uint64_t)step * power_of(*sound++)) >> gain->doubt_shift;
-        uint32_t open = settled < 65535 ? 65536 - (uint32_t)settled : 1;
+// Lessens the doubt in a bin by what was learnt, and adds what may have changed.
+static __attribute__((noinline)) void settle(kalman_drift *drift, const kalman_gain *gain, const complex32 *path,
+                                             uint32_t *doubt, const halves *sound) {
+    const uint32_t inverse = gain->doubt_inverse;
+    const int shift = gain->doubt_shift;
+    const uint32_t kept = drift->kept;
+    const uint32_t added = drift->added;
+    uint32_t most = drift->most;
+    for (unsigned p = 0; p < P; p++) {
+        uint32_t step = high_of(doubt[p], inverse);
+        uint32_t settled = middle_of((uint64_t)step * halves_power(sound[p]), shift);
+        uint32_t open = settled < 65535 ? 65536 - settled : 1;
         uint32_t power = path_power(path[p]);
         drift->strength[p] += power;
         power = power > drift->floors[p] ? power : drift->floors[p];
-        uint32_t kept = (uint32_t)(((uint64_t)open * drift->kept) >> 16);
-        uint64_t next = (((uint64_t)doubt[p] * kept) >> 16) + (((uint64_t)power * drift->added) >> 8);
+        uint64_t next = high_of(doubt[p], open * kept) + (((uint64_t)power * added) >> 8);
         doubt[p] = next > UINT32_MAX ? UINT32_MAX : (uint32_t)next;
-        drift->most |= doubt[p];
+        most |= doubt[p];
     }
+    drift->most = most;
 }
 
 // Brings the largest doubt near the top of its 32 bits.
@@ -288,20 +310,16 @@ static void begin_drift(const harken_kalman *state, uint32_t change, uint32_t ex
 
 void harken_kalman_learn(harken_kalman *state, const complex32 *error, uint32_t change, uint32_t expected) {
     kalman_drift drift;
-    unsigned newest = state->newest;
     unsigned turn = state->turn;
     begin_drift(state, change, expected, &drift);
     for (unsigned k = 0; k < KALMAN_BINS; k++) {
-        kalman_gain gain = gain_of(state, k, error[k]);
+        const kalman_gain gain = gain_of(state, k, error[k]);
         complex32 *path = state->path[k];
         uint32_t *doubt = state->doubt[k];
-        const kalman_sound *sound = state->sound[k];
-        correct(&gain, path, doubt, sound + newest, P - newest);
-        correct(&gain, path + P - newest, doubt + P - newest, sound, newest);
+        const halves *sound = state->sound[k];
+        correct(&gain, path, doubt, sound);
         if ((k ^ turn) & 1) {
-            gain.doubt_shift -= 1;
-            settle(&drift, &gain, path, doubt, sound + newest, 0, P - newest);
-            settle(&drift, &gain, path, doubt, sound, P - newest, P);
+            settle(&drift, &gain, path, doubt, sound);
         }
     }
     memcpy(state->strength, drift.strength, sizeof(drift.strength));
@@ -331,13 +349,14 @@ void harken_kalman_shift(harken_kalman *state, int blocks) {
         memcpy(state->doubt[k], doubt, sizeof(doubt));
     }
     memset(state->strength, 0, sizeof(state->strength));
-    for (; blocks > 0; blocks--) {
-        // The newest block leaves, and its place is that of one too old to be known.
-        unsigned slot = state->newest;
+    if (blocks > 0) {
+        // The newest blocks leave; what is older than the oldest is not known.
+        unsigned gone = (unsigned)(blocks < P ? blocks : P);
         for (unsigned k = 0; k < KALMAN_BINS; k++) {
-            state->sound[k][slot] = (kalman_sound){0, 0};
+            memmove(state->sound[k], state->sound[k] + gone, (P - gone) * sizeof(halves));
+            memset(state->sound[k] + P - gone, 0, gone * sizeof(halves));
         }
-        state->peak_bits[slot] = 0;
-        state->newest = slot + 1 == P ? 0 : slot + 1;
+        memmove(state->peak_bits, state->peak_bits + gone, P - gone);
+        memset(state->peak_bits + P - gone, 0, gone);
     }
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "fft320.h"
+#include "halves.h"
 
 #define KALMAN_HOP 160
 #define KALMAN_BINS FFT320_BINS
@@ -25,22 +26,16 @@
 #define KALMAN_POINT 3
 
 typedef struct {
-    int16_t r;
-    int16_t i;
-} kalman_sound;
-
-typedef struct {
     complex32 path[KALMAN_BINS][KALMAN_PARTITIONS];     // the echo's path, Q24
-    kalman_sound sound[KALMAN_BINS][KALMAN_PARTITIONS]; // spectra of the reference, a ring
+    halves sound[KALMAN_BINS][KALMAN_PARTITIONS];       // spectra of the reference, newest first
     uint32_t doubt[KALMAN_BINS][KALMAN_PARTITIONS];     // expected squared error of `path`
     uint64_t near[KALMAN_BINS];                         // power of what is no echo, Q6
     uint32_t unlearnt[KALMAN_BINS];                     // echo expected to be left in the last block, / 1024
     uint64_t strength[KALMAN_PARTITIONS];               // sum of |path|^2 of every other bin, Q20
     int32_t sound_exponent;
     int32_t doubt_exponent;
-    uint32_t newest; // place in the ring of the block for partition 0
     uint32_t turn;
-    uint8_t peak_bits[KALMAN_PARTITIONS]; // of each block in the ring
+    uint8_t peak_bits[KALMAN_PARTITIONS]; // of each block of the reference
 } harken_kalman;
 
 // As new: no echo is known, much is possible.

@@ -34,44 +34,82 @@ static inline int16_t windowed(const int16_t *input, unsigned n) {
     return (int16_t)((input[n] * window_q12[n]) >> WINDOW_BITS);
 }
 
-// The left shift that brings the loudest windowed sample to full scale.
-static int headroom(const int16_t *input) {
-    int16_t loudest = 0;
-    for (unsigned n = 0; n < FEATURE_WINDOW; n++) {
-        int16_t value = windowed(input, n);
-        // -32768 has no int16 opposite and stays negative here, as in the reference.
-        int16_t magnitude = (int16_t)(value < 0 ? -value : value);
-        loudest = magnitude > loudest ? magnitude : loudest;
-    }
-    return 15 - bit_length32((uint32_t)loudest);
+static inline uint32_t magnitude(int32_t value) {
+    return (uint32_t)(value < 0 ? -value : value);
 }
 
-static void load_spectrum(fft_bin *bins, const int16_t *input, int shift) {
-    for (unsigned n = 0; n < FFT_COMPLEX; n++) {
-        complex16 value = {0, 0};
-        if (2 * n < FEATURE_WINDOW) {
-            value.r = (int16_t)((uint32_t)windowed(input, 2 * n) << shift);
-            value.i = (int16_t)((uint32_t)windowed(input, 2 * n + 1) << shift);
-        }
+// Windows the input into the places where the transform wants it; the left shift that brings the loudest of
+// it to full scale.
+static int load_window(fft_bin *bins, const int16_t *input) {
+    uint32_t bits = 0;
+    for (unsigned n = 0; n < FEATURE_WINDOW / 2; n++) {
+        halves value = {windowed(input, 2 * n), windowed(input, 2 * n + 1)};
+        bits |= magnitude(value.r) | magnitude(value.i);
         bins[fft_slot(n)].value = value;
     }
+    for (unsigned n = FEATURE_WINDOW / 2; n < FFT_COMPLEX; n++) {
+        bins[fft_slot(n)].value = (halves){0, 0};
+    }
+    // -32768 has no int16 opposite: the reference takes it for softer than anything.
+    return 15 - bit_length32(bits & 0x7fff);
+}
+
+static void amplify(fft_bin *bins, int shift) {
+    for (unsigned n = 0; n < FFT_COMPLEX; n++) {
+        halves value = bins[n].value;
+        bins[n].value.r = (int16_t)((uint32_t)value.r << shift);
+        bins[n].value.i = (int16_t)((uint32_t)value.i << shift);
+    }
+}
+
+// Root of 0x4000 to 0xffff, rounded down; what is over its square goes to `rest`.
+static uint32_t root_of_16_bits(uint32_t value, uint32_t *rest) {
+    uint32_t root = 0;
+    for (uint32_t bit = 0x4000; bit; bit >>= 2) {
+        uint32_t least = root + bit;
+        root >>= 1;
+        if (value >= least) {
+            value -= least;
+            root += bit;
+        }
+    }
+    *rest = value;
+    return root;
+}
+
+// The root of a number from that of its upper half, and `low`, the upper and the lower `bits` of the other half
+// (P. Zimmermann, "Karatsuba square root", INRIA research report 3805, 1999).
+static uint32_t longer_root(uint32_t root, uint32_t *rest, uint32_t upper, uint32_t lower, int bits) {
+    // Half of a quotient by 2 * root, so that it fits.
+    uint32_t part = *rest << (bits - 1) | upper >> 1;
+    uint32_t more = part / root;
+    uint32_t over = ((part % root) << 1) | (upper & 1);
+    root = (root << bits) + more;
+    uint64_t left = (uint64_t)over << bits | lower;
+    uint64_t square = (uint64_t)more * more;
+    if (left < square) {
+        left += 2 * (uint64_t)root - 1;
+        root--;
+    }
+    *rest = (uint32_t)(left - square);
+    return root;
 }
 
 // Square root, rounded to nearest; the largest result of each width is never rounded up.
 static uint32_t rounded_sqrt(uint64_t value) {
-    uint64_t rest = value;
-    uint64_t root = 0;
-    for (int shift = (bit_length64(value) - 1) & ~1; shift >= 0; shift -= 2) {
-        uint64_t bit = (uint64_t)1 << shift;
-        if (rest >= root + bit) {
-            rest -= root + bit;
-            root = (root >> 1) + bit;
-        } else {
-            root >>= 1;
-        }
+    if (value == 0) {
+        return 0;
     }
+    int up = (64 - bit_length64(value)) & ~1;
+    uint64_t normal = value << up;
+    uint32_t high = (uint32_t)(normal >> 32);
+    uint32_t low = (uint32_t)normal;
+    uint32_t rest;
+    uint32_t root = root_of_16_bits(high >> 16, &rest);
+    root = longer_root(root, &rest, high >> 8 & 0xff, high & 0xff, 8);
+    root = longer_root(root, &rest, low >> 16, low & 0xffff, 16) >> (up >> 1);
     uint32_t most = value >> 32 ? 0xffffffff : 0xffff;
-    return (uint32_t)root + (rest > root && root != most);
+    return root + (value - (uint64_t)root * root > root && root != most);
 }
 
 static void mel_channels(const fft_bin *bins, int shift, uint32_t *channels) {
@@ -164,8 +202,8 @@ int harken_features_step(harken_features *state, const int16_t *pcm, int8_t *row
     if (state->filled < FEATURE_WINDOW) {
         return 0;
     }
-    int shift = headroom(state->input);
-    load_spectrum(state->bins, state->input, shift);
+    int shift = load_window(state->bins, state->input);
+    amplify(state->bins, shift);
     state->filled = FEATURE_WINDOW - FEATURE_HOP;
     memmove(state->input, state->input + FEATURE_HOP, state->filled * sizeof(int16_t));
     fft_complex(state->bins);
