@@ -68,6 +68,7 @@ _OTHERS: Final = ("vad", "noise")
 _HOPS: Final = {
     "whole hop, answering and listening, a wake word and the stop word": HopState(True, True),
     "whole hop, answering and listening, two wake words and the stop word": HopState(True, True, 2),
+    "whole hop, answering, two wake words and the stop word": HopState(True, False, 2),
     "whole hop, listening": HopState(False, True),
     "whole hop, waiting for the wake word": HopState(False, False),
 }
@@ -162,10 +163,11 @@ def _models() -> tuple[dict[str, bytes], dict[str, str]]:
 
 def _states() -> dict[str, dict[str, float]]:
     """What runs in each 10 ms, and how often, in the device's states."""
-    waiting = {_IDLE: 1.0, "features": 1.0, "decision": 1.0, "wake word": 1.0, "vad": 1.0}
+    # Words and voices are looked for in different outputs of the cleaner.
+    waiting = {_IDLE: 1.0, "features": 2.0, "decision": 1.0, "wake word": 1.0, "vad": 1.0}
     listening = waiting | {"encoder": 1.0}
-    # Features of what the loudspeaker plays, too: a word is looked for there before it counts.
-    answering = {_ALL: 1.0, "features": 2.0, "decision": 1.0, "wake word": 1.0, "stop word": 1.0}
+    # And words in what the loudspeaker plays, before they count.
+    answering = {_ALL: 1.0, "features": 3.0, "decision": 1.0, "wake word": 1.0, "stop word": 1.0}
     answering |= {"vad": 1.0, "encoder": 1.0, "decoder": 1.0}
     return {
         "answering: echo, two words, voice, Opus both ways": answering,

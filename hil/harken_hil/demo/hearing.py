@@ -51,7 +51,7 @@ class Heard:
     Attributes:
         cleaned: int16 [n], 16 kHz, what is sent to the gateway; in step with the microphone, the
             cleaner's own delay taken out.
-        linear: int16 [n], the echo canceller's output alone: what words and voices are found in.
+        linear: int16 [n], the echo canceller's output alone: what voices are found in.
         readings: one every 100 ms.
     """
 
