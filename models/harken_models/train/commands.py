@@ -40,13 +40,9 @@ _OPTION = click.option  # pyright: ignore[reportUnknownMemberType, reportUnknown
     help="False accepts that the cut-off may allow, e.g. 24 for a word that is only listened for "
     "while the device speaks.",
 )  # fmt: skip
-@_OPTION(
-    "--patience", type=click.IntRange(1, 20), default=1, show_default=True,
-    help="Train on so many times as much, for so many times as long: misses less.",
-)  # fmt: skip
 @_OPTION("--miniature", is_flag=True, help="See in a minute that all works; the model is useless.")
 @_OPTION("--json", "as_json", is_flag=True, help="Print what was measured as JSON; no progress.")
-def train_wake(  # noqa: PLR0913  # one for each option
+def train_wake(
     *,
     phrase: str,
     out: Path,
@@ -54,7 +50,6 @@ def train_wake(  # noqa: PLR0913  # one for each option
     seed: int,
     hours: float,
     false_a_day: float,
-    patience: int,
     miniature: bool,
     as_json: bool,
 ) -> None:
@@ -73,7 +68,6 @@ def train_wake(  # noqa: PLR0913  # one for each option
     checked = checked_phrase(phrase)
     _look_for_all(quiet=as_json)
     recipe = Recipe(checked, seed=seed, test_hours=hours, accepts_a_day=false_a_day)
-    recipe = recipe.patient(patience)
     if miniature:
         recipe = recipe.miniature()
     folder = work or out / f"{model_name(recipe.phrase)}.work"

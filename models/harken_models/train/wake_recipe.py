@@ -62,15 +62,6 @@ class Recipe:
             first_steps=30, second_steps=30, batch=32, filters=16,
         )  # fmt: skip
 
-    def patient(self, times: int) -> Recipe:
-        """A training on so many times as many hours and batches: slower, and better."""
-        return replace(
-            self,
-            hours=self.hours * times,
-            first_steps=self.first_steps * times,
-            second_steps=self.second_steps * times,
-        )
-
     def part(self, *names: str) -> dict[str, Any]:
         """Some of the settings, as JSON."""
         every = asdict(self)
