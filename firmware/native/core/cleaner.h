@@ -66,7 +66,7 @@ HARKEN_EXPORT void harken_cleaner_gains(harken_cleaner *state, const uint8_t *ga
 
 // Takes 160 samples of the microphone and what the loudspeaker was given for that time, or NULL where
 // nothing is known to play. Writes 160 cleaned samples and, unless `linear` is NULL, the canceller's
-// output: what a wake word or speech detector should hear. Returns CLEANER_* of the hop. `out` and
+// output: what a detector of voices should hear. Returns CLEANER_* of the hop. `out` and
 // `linear` may be `mic`, but not each other.
 HARKEN_EXPORT int harken_cleaner_step(
     harken_cleaner *state, const int16_t *mic, const int16_t *reference, int16_t *out, int16_t *linear);
