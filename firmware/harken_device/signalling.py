@@ -1,4 +1,4 @@
-"""What the device tells its gateway of a conversation, once `app.py` has decided it."""
+"""What the device tells its gateway of a conversation, once `conversation.py` has decided it."""
 
 from time import ticks_diff, ticks_ms
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CASES = ("app_cases", "config_cases", "link_cases", "wifi_file_cases")
+CASES = (
+    "app_cases",
+    "config_cases",
+    "interruption_cases",
+    "link_cases",
+    "turn_cases",
+    "wifi_file_cases",
+)
 
 
 def test_device(

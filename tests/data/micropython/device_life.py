@@ -16,8 +16,9 @@ import sys
 from sim_parts import DRAINED, HEARD, HOP, SPEECH, SPEECH_END, WAKE, SimEngine, SimHal, play, until
 
 from harken_device import watchdog
-from harken_device.app import STATES, App
+from harken_device.app import App
 from harken_device.config import Config
+from harken_device.conversation import STATES
 from harken_device.net import bootstrap, link
 from harken_device.net.backoff import Backoff
 
@@ -96,7 +97,9 @@ class Life:
             "say": lambda: self.say(int(argument)),
             "packets": lambda: play(self.engine.speak(int(argument))),
             "flood": lambda: self.flood(int(argument)),
-            "state": lambda: until(lambda: STATES[app.state] == argument, argument, 15000),
+            "state": lambda: until(
+                lambda: STATES[app.conversation.state] == argument, argument, 15000
+            ),
             "answer": lambda: self.answered(int(argument)),
             "log": lambda: until(lambda: any(argument in one for one in lines), argument, 15000),
             "wifi": lambda: self.reach(argument),
@@ -125,7 +128,7 @@ async def main(path, steps):
     print("starved", len(starved))
     print("unix", life.hal.unix)
     print("dropped", life.app.link.uplink.dropped)
-    print("refused", life.app.link.refused, life.app.refused_audio)
+    print("refused", life.app.link.refused, life.app.conversation.refused_audio)
     print("packets", [list(packet[:2]) for packet in life.engine.given][:3])
 
 

@@ -12,8 +12,9 @@ from time import ticks_diff, ticks_ms
 
 from sim_parts import DRAINED, HOP, PACKET, SPEECH, SPEECH_END, SimEngine, SimHal, until
 
-from harken_device.app import IDLE, LISTENING, SPEAKING, App
+from harken_device.app import App
 from harken_device.config import Config
+from harken_device.conversation import IDLE, LISTENING, SPEAKING
 
 FIRST, LAST = 50, 450  # packets between which is measured
 
@@ -68,7 +69,7 @@ async def main(path):
     running = asyncio.create_task(app.run())
     await until(lambda: app.link.up, "link up")
     hal.down = True
-    await until(lambda: app.state == LISTENING, "listening")
+    await until(lambda: app.conversation.state == LISTENING, "listening")
     hal.down = False
     engine.once = SPEECH
     gc.collect()
@@ -79,15 +80,15 @@ async def main(path):
         await asyncio.sleep_ms(20)
     engine.talking = False
     engine.once = SPEECH_END
-    while app.state != SPEAKING:
+    while app.conversation.state != SPEAKING:
         await asyncio.sleep_ms(5)
     while not engine.did or engine.did[-1] != "end":
         await asyncio.sleep_ms(20)
     engine.once = DRAINED
-    await until(lambda: app.state == IDLE, "idle")
+    await until(lambda: app.conversation.state == IDLE, "idle")
     gc.enable()
     assert not running.done()
-    print("dropped", app.link.uplink.dropped, "refused", app.refused_audio)
+    print("dropped", app.link.uplink.dropped, "refused", app.conversation.refused_audio)
     print("up", engine.up[1] - engine.up[0], "down", engine.down[1] - engine.down[0])
 
 

@@ -4,8 +4,9 @@ import asyncio
 
 from sim_parts import SimEngine, SimHal, until
 
-from harken_device.app import CONNECTING, App
+from harken_device.app import App
 from harken_device.config import Config
+from harken_device.conversation import CONNECTING
 from harken_device.errors import ConfigError
 
 
@@ -47,7 +48,7 @@ async def survives(error, said):
     # The button is alive, and hurries the next try.
     before = wifi.tries
     hal.down = True
-    await until(lambda: app.state == CONNECTING, "connecting")
+    await until(lambda: app.conversation.state == CONNECTING, "connecting")
     hal.down = False
     await until(lambda: wifi.tries > before, "a try at once")
     # Set right, it joins and goes on to the gateway, which is not there.
