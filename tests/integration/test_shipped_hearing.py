@@ -64,6 +64,15 @@ def test_no_step_differs_from_tensorflow_lite_micro(
         assert differing_steps(published, (SHIPPED / f"{name}.hkm").read_bytes(), stream) == 0
 
 
+def test_the_least_arena_is_found_though_some_smaller_ones_crash_the_reference() -> None:
+    if find_spec("tflite_micro") is None:
+        pytest.skip("no reference: pip install tflite-micro")
+    from harken_models.train.check import arena_size
+
+    published = (SHIPPED / "noise.tflite").read_bytes()
+    assert 8192 < arena_size(published) < 24_000
+
+
 @pytest.mark.parametrize(
     ("name", "outputs", "bytes_of_state"), [("vad", 1, 4096), ("noise", 40, 4096)]
 )

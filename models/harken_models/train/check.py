@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,12 @@ __all__ = ["arena_size", "check_same", "differing_steps", "reference_answers"]
 
 _ARENA = 1 << 19
 _ARENA_STEP = 1 << 10
+_TRY_DEADLINE_S = 60.0
+_TRY = """
+import sys
+from tflite_micro.python.tflite_micro import runtime
+runtime.Interpreter.from_bytes(sys.stdin.buffer.read(), arena_size=int(sys.argv[1]))
+"""
 
 
 def reference_answers(model: bytes, rows: Rows) -> Answers:
@@ -70,16 +78,21 @@ def arena_size(model: bytes) -> int:
     """The arena that TensorFlow Lite Micro needs for a model, in bytes, as a manifest states it.
 
     Found by trying, on this machine; pointers are half as long on a microcontroller, so there it is
-    less.
+    less. Each try is a process of its own: given too little, TensorFlow Lite Micro mostly says so,
+    but with some sizes it crashes.
     """
+    with silenced():
+        _runtime().Interpreter.from_bytes(model, arena_size=_ARENA)
     fits, short = _ARENA, 0
     while fits - short > _ARENA_STEP:
         middle = (fits + short) // 2 // _ARENA_STEP * _ARENA_STEP
-        try:
-            with silenced():
-                _runtime().Interpreter.from_bytes(model, arena_size=middle)
+        tried = subprocess.run(
+            [sys.executable, "-c", _TRY, str(middle)],
+            input=model, capture_output=True, timeout=_TRY_DEADLINE_S, check=False,
+        )  # fmt: skip
+        if tried.returncode == 0:
             fits = middle
-        except RuntimeError:
+        else:
             short = middle
     return fits
 
