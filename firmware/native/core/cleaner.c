@@ -17,6 +17,14 @@
 #define MARGIN_NEAR LOG2_POWER_DB(-1)
 #define MARGIN_ALONE LOG2_POWER_DB(2)
 #define MARGIN_LEARNING LOG2_POWER_DB(14)
+// What it cannot learn in this time (sound that is cut off) it will not learn: 6 dB a second less from then on.
+#define LEARNING_HOPS 300
+#define LEARNING_FALL LOG2_POWER_DB(0.06)
+// And where nothing shows that the microphone hears the reference at all, since something else plays or it
+// comes too late, there is nobody but the near talker to suppress: 25 dB a second less.
+#define MARGIN_DOUBTED LOG2_POWER_DB(-10)
+#define BELIEVED_HOPS 100
+#define DOUBTED_FALL LOG2_POWER_DB(0.25)
 
 uint32_t harken_cleaner_size(void) {
     return sizeof(harken_cleaner);
@@ -56,11 +64,22 @@ void harken_cleaner_gains(harken_cleaner *state, const uint8_t *gains) {
     }
 }
 
-static int32_t margin_of(int flags) {
+// A margin that falls with each hop after the first `kept`.
+static int32_t fallen(int32_t margin, uint32_t hops, uint32_t kept, int32_t fall, int32_t least) {
+    uint32_t over = hops > kept ? hops - kept : 0;
+    uint32_t most = (uint32_t)((margin - least) / fall);
+    return over < most ? margin - (int32_t)over * fall : least;
+}
+
+static int32_t margin_of(const harken_echo *echo, int flags) {
     if (flags & ECHO_NEAR) {
         return MARGIN_NEAR;
     }
-    return flags & ECHO_CONVERGED ? MARGIN_ALONE : MARGIN_LEARNING;
+    if (flags & ECHO_CONVERGED) {
+        return MARGIN_ALONE;
+    }
+    int32_t margin = fallen(MARGIN_LEARNING, echo->learnt, LEARNING_HOPS, LEARNING_FALL, MARGIN_ALONE);
+    return fallen(margin, echo->doubted, BELIEVED_HOPS, DOUBTED_FALL, MARGIN_DOUBTED);
 }
 
 // Power of the echo that is left in the frame that ends with `hop`, log2.
@@ -89,7 +108,7 @@ static void filter(harken_cleaner *state, const int16_t *hop, int flags, int16_t
     int16_t residue[SPECTRUM_BINS];
     uint16_t gains[SPECTRUM_BINS];
     if (echoing) {
-        find_residue(state, hop, margin_of(flags), residue, level);
+        find_residue(state, hop, margin_of(&state->echo, flags), residue, level);
     } else {
         harken_spectrum_analyse(spectrum, spectrum->before, hop);
         harken_spectrum_power(spectrum, state->powers[0], level);

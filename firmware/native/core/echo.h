@@ -40,6 +40,7 @@ typedef struct {
     uint32_t played;   // hops since the reference was last audible, saturating; here and at the filter
     uint32_t silent;
     uint32_t learnt;   // hops learnt from, saturating
+    uint32_t doubted;  // hops without a sign of the reference in the microphone's sound, less for each sign
     uint32_t harmful;  // hops in a row in which the filter did harm
     uint64_t mic_power; // smoothed over some 80 ms, Q6
     uint64_t error_power;

@@ -236,8 +236,10 @@ def test_no_sound_makes_it_do_harm(far: Samples, sound: str, plays: str) -> None
 
 
 # Where the canceller cannot tell a talker from echo, the suppressor may lower him, but not mute
-# him: what it takes for echo alone it lowers by up to 40 dB.
-LOWERED_DB = 12
+# him: what it takes for echo alone it lowers by up to 40 dB. Where no echo of the reference can be
+# found, there is next to nothing to lower him for.
+LOWERED_DB = 10
+SPARED_DB = 6
 
 
 def test_clipped_echo_is_no_worse_than_before(far: Samples, near: Samples) -> None:
@@ -263,7 +265,7 @@ def test_a_reference_that_is_out_of_reach_does_no_harm(
     assert does_no_harm(mic, linear)
     assert abs(lowered_db(mic, linear)) < 1
     assert does_no_harm(mic, out)
-    assert kept_db(talk, out) > -LOWERED_DB
+    assert kept_db(talk, out) > -SPARED_DB
 
 
 def test_another_sound_than_what_plays_does_no_harm(far: Samples, near: Samples) -> None:
@@ -271,7 +273,14 @@ def test_another_sound_than_what_plays_does_no_harm(far: Samples, near: Samples)
     assert does_no_harm(near, linear)
     assert abs(lowered_db(near, linear)) < 1
     assert does_no_harm(near, out)
-    assert kept_db(near, out) > -LOWERED_DB
+    assert kept_db(near, out) > -SPARED_DB
+
+
+def test_echo_is_suppressed_before_it_is_learnt(far: Samples) -> None:
+    mic = clipped(echo_of(far, 60) + noise(SECONDS, 5))
+    out, linear = without_echo(mic, far)
+    early = lowered_db(seconds(mic, 0.5, 2), seconds(out, 0.5, 2))
+    assert early > lowered_db(seconds(mic, 0.5, 2), seconds(linear, 0.5, 2)) + 10
 
 
 def test_reset_forgets_everything(far: Samples) -> None:
