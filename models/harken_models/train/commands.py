@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from harken.errors import StartError
+from harken_models.train.finishing import train_into
 
 if TYPE_CHECKING:
     from harken_models.train.wake_recipe import Recipe
@@ -71,23 +69,7 @@ def train_wake(
     if miniature:
         recipe = recipe.miniature()
     folder = work or out / f"{model_name(recipe.phrase)}.work"
-    began = time.monotonic()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        paths = _trained(recipe, out, folder, quiet=as_json)
-    except OSError as error:
-        raise StartError(
-            f"{out} cannot be written ({error})", hint="free some space or name another folder"
-        ) from error
-    except KeyboardInterrupt:
-        click.echo(f"interrupted: the same command goes on from {folder}", err=True)
-        raise
-    if as_json:
-        results = json.loads((out / f"{model_name(recipe.phrase)}.results.json").read_bytes())
-        click.echo(json.dumps({"files": [str(path) for path in paths], "results": results}))
-        return
-    click.echo("\n".join(str(path) for path in paths))
-    click.echo(f"{time.monotonic() - began:.0f} s; {folder} may be removed", err=True)
+    train_into(out, folder, lambda: _trained(recipe, out, folder, quiet=as_json), as_json=as_json)
 
 
 def _look_for_all(*, quiet: bool) -> None:

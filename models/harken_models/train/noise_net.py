@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import importlib
-import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harken_models.core import FEATURES
-from harken_models.train.fit import fit, prepared_tensorflow
-from harken_models.train.mixednet import Block, MixedNet, Shape
+from harken_models.train.mixednet import Block, Shape
 from harken_models.train.streaming import features_as_floats
-from harken_models.train.vad import TrainedNet, heard_stage, model_stage
-from harken_models.train.vad_data import Heard, load, windows
-from harken_models.train.work import Work
+from harken_models.train.vad import Aim, TrainedNet, train_on_scenes
+from harken_models.train.vad_data import Heard, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harken_models.train.progress import Progress, Report
+    from harken_models.train.progress import Progress
     from harken_models.train.vad import Recipe
     from harken_models.train.vad_scenes import Sources
 
@@ -57,21 +53,8 @@ def train_noise(
         StartError: recordings or TensorFlow are missing, or the folder cannot be written.
         ModelFormatError: the result differs from TensorFlow Lite Micro.
     """
-    prepared_tensorflow()
-    work = Work(folder, progress)
-    scenes = heard_stage(work, recipe, sources)
-
-    def make(place: Path, report: Report) -> None:
-        network = MixedNet(SHAPE, recipe.seed)
-        rng = np.random.default_rng([recipe.seed, 2])
-        batches = _batches(load(scenes.folder), recipe.batch, rng)
-        losses = fit(network, batches, _mask_error, recipe.steps, _RATE, report)
-        np.savez(place / "weights.npz", **cast("Any", network.state()))
-        (place / "losses.json").write_text(json.dumps(losses), encoding="utf-8")
-
-    settings = asdict(recipe) | {"shape": asdict(SHAPE)}
-    trained = work.stage("noise-network", "training", make, settings, [scenes])
-    return model_stage(work, "noise", SHAPE, scenes, trained)
+    aim = Aim("noise", SHAPE, 2, _RATE, _batches, _mask_error)
+    return train_on_scenes(aim, folder, recipe, progress, sources)
 
 
 def _batches(heard: Heard, batch: int, rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:

@@ -19,7 +19,7 @@ from harken_models.train.vad_scenes import Scenes, split_sources
 from harken_models.train.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 __all__ = [
     "NOISES",
     "SHAPE",
+    "Aim",
     "Recipe",
     "TrainedNet",
-    "heard_stage",
     "label_weights",
-    "model_stage",
+    "train_on_scenes",
     "train_vad",
 ]
 
@@ -121,25 +121,53 @@ def train_vad(
         StartError: recordings or TensorFlow are missing, or the folder cannot be written.
         ModelFormatError: the result differs from TensorFlow Lite Micro.
     """
+    aim = Aim("vad", SHAPE, 1, _RATE, _batches, weighted_cross_entropy)
+    return train_on_scenes(aim, folder, recipe, progress, sources)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a network is trained for, on what both models hear.
+
+    Attributes:
+        name: of its stages.
+        shape: of the network.
+        stream: number of its stream of chance; each model has its own.
+        rate: the highest learning rate.
+        batches: of (what was heard, windows in a batch, chance), as `fit` takes them.
+        loss: as `fit` takes it.
+    """
+
+    name: str
+    shape: Shape
+    stream: int
+    rate: float
+    batches: Callable[[Heard, int, np.random.Generator], Iterator[tuple[Any, ...]]]
+    loss: Callable[..., Any]
+
+
+def train_on_scenes(
+    aim: Aim, folder: Path, recipe: Recipe, progress: Progress, sources: Sources | None
+) -> TrainedNet:
+    """Train a network; arguments and errors are those of `train_vad`."""
     prepared_tensorflow()
     work = Work(folder, progress)
-    scenes = heard_stage(work, recipe, sources)
+    scenes = _heard_stage(work, recipe, sources)
 
     def make(place: Path, report: Report) -> None:
-        heard = load(scenes.folder)
-        network = MixedNet(SHAPE, recipe.seed)
-        rng = np.random.default_rng([recipe.seed, 1])
-        batches = _batches(heard, recipe.batch, rng)
-        losses = fit(network, batches, weighted_cross_entropy, recipe.steps, _RATE, report)
+        network = MixedNet(aim.shape, recipe.seed)
+        rng = np.random.default_rng([recipe.seed, aim.stream])
+        batches = aim.batches(load(scenes.folder), recipe.batch, rng)
+        losses = fit(network, batches, aim.loss, recipe.steps, aim.rate, report)
         np.savez(place / "weights.npz", **cast("Any", network.state()))
         (place / "losses.json").write_text(json.dumps(losses), encoding="utf-8")
 
-    settings = asdict(recipe) | {"shape": asdict(SHAPE)}
-    trained = work.stage("vad-network", "training", make, settings, [scenes])
-    return model_stage(work, "vad", SHAPE, scenes, trained)
+    settings = asdict(recipe) | {"shape": asdict(aim.shape)}
+    trained = work.stage(f"{aim.name}-network", "training", make, settings, [scenes])
+    return _model_stage(work, aim.name, aim.shape, scenes, trained)
 
 
-def heard_stage(work: Work, recipe: Recipe, sources: Sources | None) -> Stage:
+def _heard_stage(work: Work, recipe: Recipe, sources: Sources | None) -> Stage:
     """The scenes to train with; the noise model takes the same."""
 
     def make(place: Path, report: Report) -> None:
@@ -150,7 +178,7 @@ def heard_stage(work: Work, recipe: Recipe, sources: Sources | None) -> Stage:
     return work.stage("scenes", "talkers in rooms and noise", make, settings)
 
 
-def model_stage(work: Work, name: str, shape: Shape, scenes: Stage, trained: Stage) -> TrainedNet:
+def _model_stage(work: Work, name: str, shape: Shape, scenes: Stage, trained: Stage) -> TrainedNet:
     """Quantise a trained network and hold it to TensorFlow Lite Micro.
 
     Raises:

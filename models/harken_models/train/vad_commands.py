@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from harken.errors import StartError
+from harken_models.train.finishing import train_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,24 +89,7 @@ def _run(
 
     recipe = Recipe(seed=seed).miniature() if miniature else Recipe(seed=seed)
     folder = work or out / "hearing.work"
-    began = time.monotonic()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        paths = trained(out, folder, recipe, as_json)
-    except OSError as error:
-        raise StartError(
-            f"{out} cannot be written ({error})", hint="free some space or name another folder"
-        ) from error
-    except KeyboardInterrupt:
-        click.echo(f"interrupted: the same command goes on from {folder}", err=True)
-        raise
-    if as_json:
-        results = next(path for path in paths if path.name.endswith(".results.json"))
-        measured = json.loads(results.read_bytes())
-        click.echo(json.dumps({"files": [str(path) for path in paths], "results": measured}))
-        return
-    click.echo("\n".join(str(path) for path in paths))
-    click.echo(f"{time.monotonic() - began:.0f} s; {folder} may be removed", err=True)
+    train_into(out, folder, lambda: trained(out, folder, recipe, as_json), as_json=as_json)
 
 
 def _trained_vad(out: Path, folder: Path, recipe: Recipe, quiet: bool) -> list[Path]:
