@@ -42,7 +42,7 @@ SETTINGS: "dict[str, tuple[object, object]]" = {
     "barge_in": ("voice", ("voice", "wake")),
     # What is listened for, and with what: models of `models/NAME.hkm`.
     "wake_models": (["okay_nabu"], (2, 32)),
-    "stop_model": ("stop", 32),
+    "stop_model": ("", 32),
     "vad_model": ("vad", 32),
     # What is done to the microphone's sound.
     "echo": (True, None),

@@ -17,7 +17,7 @@ from harken_models.pack import pack
 
 pytestmark = pytest.mark.integration
 
-NAMES = ("vad", "noise")
+NAMES = ("vad", "noise", "okay_harken")
 TEST_TALKER = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 NO_RECORDINGS = not TEST_TALKER.exists() or shutil.which("ffmpeg") is None
 needs_recordings = pytest.mark.skipif(
@@ -141,3 +141,38 @@ def test_the_card_names_what_it_was_measured_against() -> None:
     assert ours["area"] >= silero["area"] - 0.01
     assert ours["end_lag_ms"] <= 50
     assert re.search(rf"\b{ours['area']:.3f} \(", card)
+
+
+@needs_recordings
+def test_the_wake_word_is_heard_from_a_voice_never_trained_on_and_not_from_talk(
+    talk: np.ndarray[tuple[int], np.dtype[np.int16]], tmp_path: Path
+) -> None:
+    if shutil.which("flite") is None:
+        pytest.skip("no held-out voice: apt-get install flite")
+    from harken_models.train.speaking import Utterance, spoken
+    from harken_models.train.surroundings import as_wake_words_hear
+    from harken_models.train.voices import Voice, part_of
+
+    awb = Voice("flite", "awb", "awb")
+    assert part_of(awb) == "test"
+    texts = [Utterance(awb, "okay harken", speed) for speed in (0.85, 0.9, 0.95, 1.0, 1.05, 1.1)]
+    micro = json.loads((SHIPPED / "okay_harken.json").read_bytes())["micro"]
+    model = Model((SHIPPED / "okay_harken.hkm").read_bytes())
+
+    def wakes(samples: np.ndarray[tuple[int], np.dtype[np.int16]]) -> bool:
+        model.reset()
+        said = model.run(Features().run(as_wake_words_hear(samples))) / 255
+        window = micro["sliding_window_size"]
+        means = np.convolve(said, np.ones(window) / window, "valid")
+        return bool(means.max() > micro["probability_cutoff"])
+
+    quiet = np.zeros(16_000, np.int16)
+    heard = [
+        wakes(np.concatenate([quiet, said, quiet])) for said in spoken(texts, tmp_path, told_nobody)
+    ]
+    assert sum(heard) >= 5
+    assert not wakes(talk[: 30 * 16_000])
+
+
+def told_nobody(_done: int, _total: int, _note: str) -> None:
+    """Progress that nobody watches."""

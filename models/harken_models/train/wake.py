@@ -236,7 +236,7 @@ def _samples(said: Sequence[Spoken]) -> list[Any]:
 
 
 def _blocks(recipe: Recipe, part: Part) -> int:
-    hours = {"train": recipe.hours, "validation": recipe.hours / 2, "test": recipe.test_hours}
+    hours = {"train": recipe.hours, "validation": recipe.hours, "test": recipe.test_hours}
     return max(4, round(hours[part] * _BLOCKS_AN_HOUR))
 
 

@@ -26,7 +26,7 @@ class Recipe:
         sentences: other things that voices say.
         rooms: of each part.
         times: scenes of each rendition of the phrase; of what sounds alike, a third of that.
-        hours: of what must not wake it, to train on; a quarter of that to choose the cut-off by.
+        hours: of what must not wake it, to train on, and as many to choose the cut-off by.
         test_hours: to count false accepts in, in rooms and noise.
         recorded_hours: to count them in, of recordings as they are, at most.
         accepts_a_day: false accepts that the cut-off may allow.
