@@ -83,6 +83,7 @@ def case_the_device_goes_on_without_what_it_cannot_load():
     lines = []
     config = Config("none", lines.append)
     config.set("wake_models", ["broken", "missing"])
+    config.set("stop_model", "stop")
     config.set("noise_model", "missing")
     lines.clear()
     hearing = Hearing(0)
