@@ -99,11 +99,10 @@ def test_a_voice_interrupts_a_loud_answer_in_a_reverberant_room(tmp_path: Path) 
     how = ("--loud", "--room", "reverberant", "--interrupt", "voice")
     result = result_of(harken("--json", "--out", out, *how))
     assert {check["name"] for check in result["checks"]} >= {"Undisturbed", "Interrupted"}
-    assert result["barge_in_stop_ms"] < 1000, "before the command is over"
+    assert result["barge_in_stop_ms"] < 300, "before the first word is over"
     command = result["turns"][1]
     assert command["wake"]["word"] == "", "a voice is no wake word"
-    # A word said into the answer's last moment may be lost on the speech model, the command not.
-    assert "down" in words(command["heard"])
+    assert words(command["heard"]) == ["turn", "the", "volume", "down"]
     assert "self.audio_speaker.set_volume" in command["tools"]
     page = Path(result["report"]).read_text("utf-8")
     assert "voice over the answer" in page
