@@ -6,13 +6,11 @@ import ctypes
 import platform
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from harken.errors import StartError
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 __all__ = ["HOP", "HOP_BYTES", "LIBRARY", "readable", "writable"]
@@ -20,6 +18,48 @@ __all__ = ["HOP", "HOP_BYTES", "LIBRARY", "readable", "writable"]
 HOP = 160
 """Samples of one step, 10 ms at 16 kHz."""
 HOP_BYTES = 2 * HOP
+
+_POINTER, _SIZE, _NUMBER = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32
+_SIGNATURES: Final[dict[str, tuple[Any, list[Any]]]] = {
+    "features_size": (_NUMBER, []),
+    "features_reset": (None, [_POINTER]),
+    "features_step": (ctypes.c_int, [_POINTER, _POINTER, _POINTER]),
+    "features_run": (_NUMBER, [_POINTER, _POINTER, _NUMBER, _POINTER]),
+    "model_check": (ctypes.c_int, [_POINTER, _SIZE]),
+    "model_size": (_NUMBER, [_POINTER]),
+    "model_reset": (None, [_POINTER, _POINTER]),
+    "model_stride": (_NUMBER, [_POINTER]),
+    "model_outputs": (_NUMBER, [_POINTER]),
+    "model_output": (_POINTER, [_POINTER]),
+    "model_step": (ctypes.c_int, [_POINTER, _POINTER]),
+    "model_run": (_NUMBER, [_POINTER, _POINTER, _NUMBER, _POINTER]),
+    "vad_size": (_NUMBER, []),
+    "vad_init": (None, [_POINTER]),
+    "vad_reset": (None, [_POINTER]),
+    "vad_tune": (ctypes.c_int, [_POINTER, ctypes.c_int, ctypes.c_int]),
+    "vad_step": (ctypes.c_int, [_POINTER, _POINTER, ctypes.c_int]),
+    "vad_level_db": (ctypes.c_int, [_POINTER]),
+    "vad_floor_db": (ctypes.c_int, [_POINTER]),
+    "gain_size": (_NUMBER, []),
+    "gain_reset": (None, [_POINTER]),
+    "gain_step": (ctypes.c_int, [_POINTER, _POINTER, ctypes.c_int, ctypes.c_int, _POINTER]),
+    "gain_db": (ctypes.c_int, [_POINTER]),
+    "cleaner_size": (_NUMBER, []),
+    "cleaner_init": (None, [_POINTER]),
+    "cleaner_reset": (None, [_POINTER]),
+    "cleaner_switch": (None, [_POINTER, _NUMBER]),
+    "cleaner_gains": (None, [_POINTER, _POINTER]),
+    "cleaner_step": (ctypes.c_int, [_POINTER] * 5),
+    "cleaner_run": (_NUMBER, [_POINTER, _POINTER, _POINTER, _NUMBER, _POINTER, _POINTER]),
+    "cleaner_erle_db": (ctypes.c_int, [_POINTER]),
+    "cleaner_delay_ms": (ctypes.c_int, [_POINTER]),
+    "cleaner_noise_db": (ctypes.c_int, [_POINTER]),
+    "cleaner_gain_db": (ctypes.c_int, [_POINTER]),
+    "level": (ctypes.c_int, [_POINTER, _POINTER]),
+    "amplify": (ctypes.c_int, [_POINTER, ctypes.c_int32, ctypes.c_int32, _POINTER]),
+    "mask": (None, [_POINTER, _SIZE, _POINTER]),
+}
+"""Result and arguments of each function, `harken_` left out of its name."""
 
 
 def _load() -> ctypes.CDLL:
@@ -31,47 +71,7 @@ def _load() -> ctypes.CDLL:
             hint="`make native` builds it on x86-64 Linux",
         )
     library = ctypes.CDLL(str(path))
-    pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32
-    signatures: dict[str, tuple[Any, list[Any]]] = {
-        "features_size": (number, []),
-        "features_reset": (None, [pointer]),
-        "features_step": (ctypes.c_int, [pointer, pointer, pointer]),
-        "features_run": (number, [pointer, pointer, number, pointer]),
-        "model_check": (ctypes.c_int, [pointer, size]),
-        "model_size": (number, [pointer]),
-        "model_reset": (None, [pointer, pointer]),
-        "model_stride": (number, [pointer]),
-        "model_outputs": (number, [pointer]),
-        "model_output": (pointer, [pointer]),
-        "model_step": (ctypes.c_int, [pointer, pointer]),
-        "model_run": (number, [pointer, pointer, number, pointer]),
-        "vad_size": (number, []),
-        "vad_init": (None, [pointer]),
-        "vad_reset": (None, [pointer]),
-        "vad_tune": (ctypes.c_int, [pointer, ctypes.c_int, ctypes.c_int]),
-        "vad_step": (ctypes.c_int, [pointer, pointer, ctypes.c_int]),
-        "vad_level_db": (ctypes.c_int, [pointer]),
-        "vad_floor_db": (ctypes.c_int, [pointer]),
-        "gain_size": (number, []),
-        "gain_reset": (None, [pointer]),
-        "gain_step": (ctypes.c_int, [pointer, pointer, ctypes.c_int, ctypes.c_int, pointer]),
-        "gain_db": (ctypes.c_int, [pointer]),
-        "cleaner_size": (number, []),
-        "cleaner_init": (None, [pointer]),
-        "cleaner_reset": (None, [pointer]),
-        "cleaner_switch": (None, [pointer, number]),
-        "cleaner_gains": (None, [pointer, pointer]),
-        "cleaner_step": (ctypes.c_int, [pointer] * 5),
-        "cleaner_run": (number, [pointer, pointer, pointer, number, pointer, pointer]),
-        "cleaner_erle_db": (ctypes.c_int, [pointer]),
-        "cleaner_delay_ms": (ctypes.c_int, [pointer]),
-        "cleaner_noise_db": (ctypes.c_int, [pointer]),
-        "cleaner_gain_db": (ctypes.c_int, [pointer]),
-        "level": (ctypes.c_int, [pointer, pointer]),
-        "amplify": (ctypes.c_int, [pointer, ctypes.c_int32, ctypes.c_int32, pointer]),
-        "mask": (None, [pointer, size, pointer]),
-    }
-    for call, (result, arguments) in signatures.items():
+    for call, (result, arguments) in _SIGNATURES.items():
         # By attribute: each `library[name]` would be a new function without these types.
         function = getattr(library, f"harken_{call}")
         function.restype, function.argtypes = result, arguments

@@ -149,6 +149,7 @@ def test_the_wake_word_is_heard_from_a_voice_never_trained_on_and_not_from_talk(
 ) -> None:
     if shutil.which("flite") is None:
         pytest.skip("no held-out voice: apt-get install flite")
+    from harken_models.measure.wake_models import ours, read_model
     from harken_models.train.speaking import Utterance, spoken
     from harken_models.train.surroundings import as_wake_words_hear
     from harken_models.train.voices import Voice, part_of
@@ -156,15 +157,11 @@ def test_the_wake_word_is_heard_from_a_voice_never_trained_on_and_not_from_talk(
     awb = Voice("flite", "awb", "awb")
     assert part_of(awb) == "test"
     texts = [Utterance(awb, "okay harken", speed) for speed in (0.85, 0.9, 0.95, 1.0, 1.05, 1.1)]
-    micro = json.loads((SHIPPED / "okay_harken.json").read_bytes())["micro"]
-    model = Model((SHIPPED / "okay_harken.hkm").read_bytes())
+    word = read_model(SHIPPED / "okay_harken.tflite")
 
     def wakes(samples: np.ndarray[tuple[int], np.dtype[np.int16]]) -> bool:
-        model.reset()
-        said = model.run(Features().run(as_wake_words_hear(samples))) / 255
-        window = micro["sliding_window_size"]
-        means = np.convolve(said, np.ones(window) / window, "valid")
-        return bool(means.max() > micro["probability_cutoff"])
+        means = word.means(ours(word, as_wake_words_hear(samples)))
+        return bool(means.max() > word.cutoff)
 
     quiet = np.zeros(16_000, np.int16)
     heard = [

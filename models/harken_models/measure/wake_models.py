@@ -29,6 +29,7 @@ __all__ = [
     "PUBLISHED",
     "WakeModel",
     "detections",
+    "means_of_newest",
     "published",
     "read_model",
     "shipped",
@@ -72,11 +73,15 @@ class WakeModel:
     window: int
 
     def means(self, probabilities: Octets) -> Means:
-        """Of the newest `window` probabilities, 0..1; nothing counts before the beginning."""
-        padded = np.concatenate([np.zeros(self.window), probabilities.astype(np.float64)])
-        total = np.cumsum(padded)
-        means: Means = (total[self.window :] - total[: -self.window]) / (self.window * 255)
-        return means
+        """Of the newest `window` probabilities: see `means_of_newest`."""
+        return means_of_newest(probabilities, self.window)
+
+
+def means_of_newest(probabilities: Octets, window: int) -> Means:
+    """Of the newest `window` probabilities, 0..1; nothing counts before the beginning."""
+    total = np.cumsum(np.concatenate([np.zeros(window), probabilities.astype(np.float64)]))
+    means: Means = (total[window:] - total[:-window]) / (window * 255)
+    return means
 
 
 def read_model(path: Path) -> WakeModel:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harken_models.core import Model
+from harken_models.measure.wake_models import means_of_newest
 from harken_models.train.wake_recipe import WINDOW
 from harken_models.train.wake_scenes import END_ROW
 
@@ -61,7 +62,7 @@ def heard_at(packed: bytes, scenes: Scenes) -> Means:
     found = np.zeros(len(scenes))
     for number, scene in enumerate(scenes):
         model.reset()
-        means = _means(model.run(scene))
+        means = means_of_newest(model.run(scene), WINDOW)
         ends = (np.arange(len(means)) + 1) * model.stride() - 1
         said = (ends >= END_ROW + _SAID_ROWS[0]) & (ends <= END_ROW + _SAID_ROWS[1])
         found[number] = means[said].max()
@@ -75,7 +76,7 @@ def stream_means(packed: bytes, blocks: Iterable[Rows]) -> Stream:
     for block in blocks:
         rows += len(block)
         probabilities.append(model.run(block))
-    return Stream(_means(np.concatenate(probabilities)), rows / _ROWS_AN_HOUR)
+    return Stream(means_of_newest(np.concatenate(probabilities), WINDOW), rows / _ROWS_AN_HOUR)
 
 
 def false_accepts(stream: Stream, cutoffs: Sequence[float] | Means) -> list[int]:
@@ -92,13 +93,6 @@ def chosen_cutoff(stream: Stream, a_day: float = 1.0) -> float:
     counts = false_accepts(stream, CUTOFFS)
     good = [at for at, count in zip(CUTOFFS.tolist(), counts, strict=True) if count <= allowed]
     return float(min(good, default=CUTOFFS[-1]))
-
-
-def _means(probabilities: NDArray[np.uint8]) -> Means:
-    """Of the newest `WINDOW`, nothing counting before the stream's beginning: 0..1."""
-    total = np.cumsum(np.concatenate([np.zeros(WINDOW), probabilities.astype(np.float64)]))
-    means: Means = (total[WINDOW:] - total[:-WINDOW]) / (WINDOW * 255)
-    return means
 
 
 def accepts_at(means: Means, cutoff: float) -> list[int]:

@@ -13,7 +13,7 @@ backoff:MS      what the link waits after a failure
 import asyncio
 import sys
 
-from sim_parts import DRAINED, HEARD, HOP, SPEECH, SPEECH_END, WAKE, SimEngine, SimHal, play, until
+from sim_parts import DRAINED, HEARD, SPEECH, SPEECH_END, WAKE, SimEngine, SimHal, play, until
 
 from harken_device import watchdog
 from harken_device.app import App
@@ -56,9 +56,7 @@ class Life:
         self.app = App(self.hal, Config(path, self.hal.log), self.engine)
 
     async def hear(self, flags):
-        self.engine.coming.append(HOP | flags)
-        await until(lambda: not self.engine.coming, "the hop taken")
-        await asyncio.sleep_ms(2)
+        await self.engine.hear(flags)
 
     async def press(self):
         self.hal.down = True

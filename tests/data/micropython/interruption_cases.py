@@ -1,7 +1,5 @@
 """Who breaks into an answer, and what must follow. Runs in MicroPython."""
 
-import json
-
 from sim_parts import BARGE_IN, SPEECH, SPEECH_END, STOP, WAKE
 from sim_stage import STOCK, Stage
 
@@ -13,13 +11,7 @@ async def case_interrupted_while_speaking(by_button=False):
     stage.connect()
     await stage.speaking()
     stage.engine.played_ms = 340
-    order = []
-    stage.engine.answer_drop = lambda: order.append("drop")
-    send = stage.link.send
-    stage.link.send = lambda text, first=False: (
-        order.append(json.loads(text)["type"]),
-        send(text, first),
-    )
+    order = stage.order_of_ending()
     if by_button:
         await stage.press()
     else:
@@ -51,13 +43,7 @@ async def case_interrupted_by_a_voice():
     await stage.speaking()
     stage.engine.played_ms = 340
     assert stage.engine.interruptible
-    order = []
-    stage.engine.answer_drop = lambda: order.append("drop")
-    send = stage.link.send
-    stage.link.send = lambda text, first=False: (
-        order.append(json.loads(text)["type"]),
-        send(text, first),
-    )
+    order = stage.order_of_ending()
     await stage.hear(BARGE_IN)
     await stage.reach(LISTENING)
     assert not stage.engine.interruptible

@@ -109,6 +109,12 @@ class SimEngine:
         self.interruptible = False
         self.preroll = (0, 0)
 
+    async def hear(self, flags):
+        """Report `flags` in the next hop, and let whoever was told act."""
+        self.coming.append(HOP | flags)
+        await until(lambda: not self.coming, "the hop taken")
+        await asyncio.sleep_ms(2)
+
     def hop(self):
         if not self.coming:
             return 0

@@ -5,7 +5,6 @@ import json
 
 from micropython import RingIO
 from sim_parts import (
-    HOP,
     PACKET,
     SPEECH,
     SPEECH_END,
@@ -86,10 +85,19 @@ class Stage:
         self.link.up = False
         self.app.link_down()
 
+    def order_of_ending(self):
+        """From now on: "drop" where the answer is dropped, and the types of messages."""
+        order = []
+        self.engine.answer_drop = lambda: order.append("drop")
+        send = self.link.send
+        self.link.send = lambda text, first=False: (
+            order.append(json.loads(text)["type"]),
+            send(text, first),
+        )
+        return order
+
     async def hear(self, flags):
-        self.engine.coming.append(HOP | flags)
-        await until(lambda: not self.engine.coming, "the hop taken")
-        await asyncio.sleep_ms(2)
+        await self.engine.hear(flags)
 
     async def press(self):
         self.hal.down = True

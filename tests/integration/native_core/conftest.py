@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from harken_models.pack import pack
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -27,6 +29,14 @@ RECORDINGS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 RATE = 16000
 MODELS = ("alexa", "hey_jarvis", "hey_mycroft", "okay_nabu")
 DEADLINE_S = 50
+
+
+@pytest.fixture
+def packed_alexa(tflite_models: Mapping[str, bytes], tmp_path: Path) -> Path:
+    """A wake word as the device loads it."""
+    path = tmp_path / "alexa.hkm"
+    path.write_bytes(pack(tflite_models["alexa"]))
+    return path
 
 
 @pytest.fixture(scope="session")

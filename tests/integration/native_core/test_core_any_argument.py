@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harken_models.pack import pack
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
@@ -164,13 +162,10 @@ print(json.dumps(told))
 @pytest.mark.parametrize("seed", [3, 77])
 def test_any_arguments(
     seed: int,
-    tflite_models: Mapping[str, bytes],
-    tmp_path: Path,
+    packed_alexa: Path,
     run_script: Callable[..., str],
 ) -> None:
-    path = tmp_path / "alexa.hkm"
-    path.write_bytes(pack(tflite_models["alexa"]))
-    given = f"MODEL, SEED, CALLS = {str(path)!r}, {seed}, {CALLS}"
+    given = f"MODEL, SEED, CALLS = {str(packed_alexa)!r}, {seed}, {CALLS}"
     told = json.loads(run_script(f"{given}\n{SCRIPT}", heap_kib=1024))
     assert told["spoilt"] == []
     assert told["refused"] > CALLS // 10

@@ -171,13 +171,10 @@ print(json.dumps([refused(call) for call in (
 @pytest.mark.parametrize("core", ["import harken_core\n", WITHOUT_NATIVE])
 def test_wrong_arguments_are_refused(
     core: str,
-    tflite_models: Mapping[str, bytes],
-    tmp_path: Path,
+    packed_alexa: Path,
     run_script: Callable[..., str],
 ) -> None:
-    path = tmp_path / "alexa.hkm"
-    path.write_bytes(pack(tflite_models["alexa"]))
-    told = run_script(f"{core}MODEL = {str(path)!r}\n{REFUSED}", heap_kib=1024)
+    told = run_script(f"{core}MODEL = {str(packed_alexa)!r}\n{REFUSED}", heap_kib=1024)
     answers = json.loads(told)
     assert [n for n, answer in enumerate(answers) if answer == "taken"] == []
 
@@ -205,29 +202,21 @@ print(taken)
 """
 
 
-def test_a_corrupt_model_is_refused(
-    tflite_models: Mapping[str, bytes], tmp_path: Path, run_script: Callable[..., str]
-) -> None:
-    path = tmp_path / "alexa.hkm"
-    path.write_bytes(pack(tflite_models["alexa"]))
-    assert run_script(f"MODEL = {str(path)!r}\n{CORRUPT}").strip() == "[]"
+def test_a_corrupt_model_is_refused(packed_alexa: Path, run_script: Callable[..., str]) -> None:
+    assert run_script(f"MODEL = {str(packed_alexa)!r}\n{CORRUPT}").strip() == "[]"
 
 
 def test_objects_outlive_the_module_and_keep_their_model(
-    tflite_models: Mapping[str, bytes],
-    clip: Samples,
-    tmp_path: Path,
-    run_script: Callable[..., str],
+    packed_alexa: Path, clip: Samples, tmp_path: Path, run_script: Callable[..., str]
 ) -> None:
-    packed = pack(tflite_models["alexa"])
+    packed = packed_alexa.read_bytes()
     rows = Features().run(clip)
-    path, stream = tmp_path / "alexa.hkm", tmp_path / "rows.raw"
-    path.write_bytes(packed)
+    stream = tmp_path / "rows.raw"
     stream.write_bytes(rows.tobytes())
     printed = run_script(f"""
 import gc, sys
 import harken_core
-wake = harken_core.Model(open({str(path)!r}, "rb").read())
+wake = harken_core.Model(open({str(packed_alexa)!r}, "rb").read())
 del harken_core, sys.modules["harken_core"]
 heard = []
 with open({str(stream)!r}, "rb") as stream:
